@@ -1,0 +1,1 @@
+"""What the services agree on, in rings: testing > runtime > log > routing > contracts > kernel."""
