@@ -24,7 +24,7 @@ class Capability(StrEnum):
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Prices in pico-USD per million tokens (see ``shared.kernel.money``); a class without its own falls back to input."""
+    """Prices in pico-USD per million tokens (``shared.kernel.money``); a class without its own costs as input."""
 
     input: int
     output: int
@@ -74,7 +74,7 @@ class ProviderCatalog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @event("catalog.refreshed")
-class CatalogRefreshed(EventData):
+class CatalogRefreshed(EventData, frozen=True, kw_only=True):
     """The models of a provider changed (``LR_FACTS``)."""
 
     provider_id: str
@@ -87,7 +87,7 @@ class CatalogRefreshed(EventData):
 
 
 @event("plan.compiled")
-class PlanCompiled(EventData):
+class PlanCompiled(EventData, frozen=True, kw_only=True):
     """A plan was compiled and published (``LR_FACTS``), by content hash."""
 
     router_id: str
@@ -101,7 +101,7 @@ BreakerState = Literal["closed", "open", "half_open"]
 
 
 @event("health.changed")
-class HealthChanged(EventData):
+class HealthChanged(EventData, frozen=True, kw_only=True):
     """A provider's health or breaker changed (``LR_HEALTH``)."""
 
     provider_id: str

@@ -31,7 +31,7 @@ class KeyPolicies(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 @event("key.created")
-class KeyCreated(EventData):
+class KeyCreated(EventData, frozen=True, kw_only=True):
     """An application's key exists; its value is known to nobody but the application."""
 
     key_id: str
@@ -55,7 +55,7 @@ class KeyCreated(EventData):
 
 
 @event("key.changed")
-class KeyChanged(EventData):
+class KeyChanged(EventData, frozen=True, kw_only=True):
     """Everything that may be edited about a key, as it is from now on."""
 
     key_id: str
@@ -72,21 +72,21 @@ class KeyChanged(EventData):
 
 
 @event("key.enabled")
-class KeyEnabled(EventData):
+class KeyEnabled(EventData, frozen=True, kw_only=True):
     """The key may be used again."""
 
     key_id: str
 
 
 @event("key.disabled")
-class KeyDisabled(EventData):
+class KeyDisabled(EventData, frozen=True, kw_only=True):
     """The key is refused with 403 until it is enabled."""
 
     key_id: str
 
 
 @event("key.rotated")
-class KeyRotated(EventData):
+class KeyRotated(EventData, frozen=True, kw_only=True):
     """The key has a new value; the old one works until ``grace_until``."""
 
     key_id: str
@@ -98,7 +98,7 @@ class KeyRotated(EventData):
 
 
 @event("key.deleted")
-class KeyDeleted(EventData):
+class KeyDeleted(EventData, frozen=True, kw_only=True):
     """The key is gone for good; a rollback never revives it."""
 
     key_id: str
@@ -180,7 +180,7 @@ class RouterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @event("router.created")
-class RouterCreated(EventData):
+class RouterCreated(EventData, frozen=True, kw_only=True):
     """A router exists."""
 
     router_id: str
@@ -190,7 +190,7 @@ class RouterCreated(EventData):
 
 
 @event("router.replaced")
-class RouterReplaced(EventData):
+class RouterReplaced(EventData, frozen=True, kw_only=True):
     """A router is as ``spec`` says from now on."""
 
     router_id: str
@@ -198,7 +198,7 @@ class RouterReplaced(EventData):
 
 
 @event("router.deleted")
-class RouterDeleted(EventData):
+class RouterDeleted(EventData, frozen=True, kw_only=True):
     """A router is gone."""
 
     router_id: str
@@ -231,7 +231,7 @@ class ProviderOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 @event("provider.added")
-class ProviderAdded(EventData):
+class ProviderAdded(EventData, frozen=True, kw_only=True):
     """A provider exists."""
 
     provider_id: str
@@ -239,7 +239,7 @@ class ProviderAdded(EventData):
 
 
 @event("provider.changed")
-class ProviderChanged(EventData):
+class ProviderChanged(EventData, frozen=True, kw_only=True):
     """A provider is as ``spec`` says from now on."""
 
     provider_id: str
@@ -247,14 +247,14 @@ class ProviderChanged(EventData):
 
 
 @event("provider.removed")
-class ProviderRemoved(EventData):
+class ProviderRemoved(EventData, frozen=True, kw_only=True):
     """A provider is gone, and its secrets are purged."""
 
     provider_id: str
 
 
 @event("provider.credential.set")
-class CredentialSet(EventData):
+class CredentialSet(EventData, frozen=True, kw_only=True):
     """A credential was stored; the ciphertext is in ``lr_secrets`` under ``secret_id``, never here."""
 
     provider_id: str
@@ -265,7 +265,7 @@ class CredentialSet(EventData):
 
 
 @event("provider.credential.removed")
-class CredentialRemoved(EventData):
+class CredentialRemoved(EventData, frozen=True, kw_only=True):
     """A credential was removed and its secret purged."""
 
     provider_id: str
@@ -273,7 +273,7 @@ class CredentialRemoved(EventData):
 
 
 @event("settings.changed")
-class SettingsChanged(EventData):
+class SettingsChanged(EventData, frozen=True, kw_only=True):
     """The routed defaults, as they are from now on."""
 
     default_target: Target
@@ -281,7 +281,7 @@ class SettingsChanged(EventData):
 
 
 @event("name.taken")
-class NameTaken(EventData):
+class NameTaken(EventData, frozen=True, kw_only=True):
     """A name belongs to an aggregate: published with expected version 0, so names are unique."""
 
     kind: str
@@ -290,7 +290,7 @@ class NameTaken(EventData):
 
 
 @event("name.freed")
-class NameFreed(EventData):
+class NameFreed(EventData, frozen=True, kw_only=True):
     """A name may be taken again."""
 
     kind: str

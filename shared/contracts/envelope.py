@@ -18,7 +18,7 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of everything an event may carry; register a subclass with ``event``."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One fact in an envelope with the fields of CloudEvents."""
 
     id: str

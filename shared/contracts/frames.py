@@ -1,4 +1,4 @@
-"""The port between gateway and providers: one completion asked, frames answered, in-process or length-prefixed over HTTP.
+"""The port between gateway and providers: one completion asked, frames answered, in-process or over HTTP.
 
 An answer is ``Head Data* (Tail | Fail)`` or a ``Fail`` alone. A ``Fail`` before any content means that another
 candidate may be tried; a ``Tail`` means the vendor ended the answer properly.

@@ -1,15 +1,15 @@
 """The errors that cross rooms, and the refusal, which is a value.
 
-    LocalRouterError
-    ├── SealBroken            a sealed secret does not open: other master key, other context, changed bytes
-    ├── SettingsInvalid       localrouter.yaml or the environment: every error at once
-    ├── StartRefused          the process must not start: folder locked, wrong key, port taken
-    ├── LogError
-    │   ├── Conflict          somebody else wrote first: re-read and decide again
-    │   ├── OutcomeUnknown    a time-out: re-read and compare event ids
-    │   ├── LogUnavailable    the log cannot be reached: nothing was written
-    │   └── LogDamaged        a stream is missing or went backwards: stop and say so
-    └── ContractBroken        bytes that are not what the contract says
+LocalRouterError
+├── SealBroken            a sealed secret does not open: other master key, other context, changed bytes
+├── SettingsInvalid       localrouter.yaml or the environment: every error at once
+├── StartRefused          the process must not start: folder locked, wrong key, port taken
+├── LogError
+│   ├── Conflict          somebody else wrote first: re-read and decide again
+│   ├── OutcomeUnknown    a time-out: re-read and compare event ids
+│   ├── LogUnavailable    the log cannot be reached: nothing was written
+│   └── LogDamaged        a stream is missing or went backwards: stop and say so
+└── ContractBroken        bytes that are not what the contract says
 """
 
 from dataclasses import dataclass

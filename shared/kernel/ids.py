@@ -15,7 +15,9 @@ ModelId = NewType("ModelId", str)
 class NewId(Protocol):
     """Makes one fresh UUIDv7 as text; the runtime owns the clock and the randomness behind it."""
 
-    def __call__(self) -> str: ...
+    def __call__(self) -> str:
+        """Return the id."""
+        ...
 
 
 def uuid7(now_ms: int, entropy: bytes) -> str:

@@ -30,7 +30,7 @@ class Service:
     app: App
     """Everything it serves over HTTP, health and metrics included."""
     parts: list[Part] = field(default_factory=list[Part])
-    not_ready: Callable[[], list[str]] = field(default=lambda: [])
+    not_ready: Callable[[], list[str]] = field(default=list)
     """Why it cannot do its job now, in sentences; empty: ready."""
 
     async def start(self) -> None:
