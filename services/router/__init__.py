@@ -1,0 +1,1 @@
+"""Decides where requests go: routers, strategies, plans."""

@@ -1,0 +1,1 @@
+"""What a router is and how models are ranked: pure values and functions."""

@@ -1,0 +1,273 @@
+"""From a router's specification and the catalog to its plan: selected, filtered, ordered, cut to size, explained."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from shared.contracts.catalog import Capability, Model
+from shared.contracts.config import ManualOrder, ModelFilters, ModelSelection, Range, RouterSpec, Strategy
+from shared.contracts.plan import MAX_CANDIDATES, Candidate, LeftOut, Plan, Reason, plan_hash
+from shared.kernel.errors import ContractBroken
+
+EXAMPLES: Final = 3
+"""How many models a cause of being left out names."""
+CONTEXT_CLASSES: Final = (32_000, 128_000, 200_000, 1_000_000)
+"""Context windows (tokens) that requests ask for: each is a class of its own, so that cheap models with small
+windows never push every large one out of a plan."""
+
+
+class Score(msgspec.Struct, frozen=True):
+    """A model's place by one strategy: smaller is better; models of different tiers are never a tie."""
+
+    value: float
+    because: str
+    tier: int = 0
+
+
+Scorer = Callable[[Model], Score]
+
+
+def compile_plan(
+    router_id: str,
+    spec: RouterSpec,
+    models: Iterable[Model],
+    strategies: Mapping[str, Scorer],
+    inputs: Mapping[str, int],
+) -> Plan:
+    """Return the plan of a router; equal arguments, in whatever order ``models`` come, give equal plans.
+
+    ``strategies`` are the known ones by name; raises ContractBroken for a specification that names another.
+    """
+    omitted = _Omitted()
+    everything = sorted(models, key=lambda model: model.id)
+    selected = _filtered(_selected(everything, spec.models, omitted), spec.filters, omitted)
+    explain: Callable[[int, Model], tuple[Reason, ...]]
+    if isinstance(spec.order, ManualOrder):
+        ordered = _by_hand(selected, everything, spec.order, omitted)
+        explain = _placed_by_hand
+    else:
+        scorers = [(strategy, _scorer(strategy, strategies)) for strategy in spec.order.strategies]
+        ordered = _arranged(selected, [(scorer, strategy.tolerance) for strategy, scorer in scorers])
+        explain = partial(_reasons, scorers)
+    kept = _cut_to_size(ordered, omitted)
+    return _sealed(
+        Plan(
+            router_id=router_id,
+            slug=spec.slug,
+            candidates=tuple(candidate_of(model, explain(place, model)) for place, model in enumerate(kept, 1)),
+            left_out=omitted.summary(),
+            fallback=spec.fallback,
+            on_cut=spec.on_cut,
+            affinity=spec.affinity,
+            inputs=dict(inputs),
+        )
+    )
+
+
+def direct_plan(model: Model) -> Plan:
+    """Return the plan of a key that is bound to one model: that model, and no router's name."""
+    return _sealed(Plan(router_id="", slug="", candidates=(candidate_of(model),)))
+
+
+def candidate_of(model: Model, reasons: tuple[Reason, ...] = ()) -> Candidate:
+    """Return a model as a candidate: all that sending and pricing it needs."""
+    return Candidate(
+        provider_id=model.provider_id,
+        provider=model.provider,
+        model=model.id,
+        native_id=model.native_id,
+        capabilities=model.capabilities,
+        local=model.local,
+        context_window=model.context_window,
+        max_output=model.max_output,
+        parameters_b=model.parameters_b,
+        prices=model.prices,
+        price_version=model.price_version,
+        reasons=reasons,
+    )
+
+
+def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Return whether a model id falls under one of ``patterns``, in which ``*`` stands for any text."""
+    if "*" in patterns:
+        return lambda _id: True
+    expression = "|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    matches = re.compile(expression, re.DOTALL).fullmatch
+    return lambda model_id: bool(patterns) and matches(model_id) is not None
+
+
+def _sealed(plan: Plan) -> Plan:
+    return msgspec.structs.replace(plan, hash=plan_hash(plan))
+
+
+@dataclass(slots=True)
+class _Omitted:
+    """Counts what was left out, by cause in the order in which the causes first came up."""
+
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    examples: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    def add(self, cause: str, model_id: str) -> None:
+        count = self.counts.get(cause, 0)
+        self.counts[cause] = count + 1
+        if count < EXAMPLES:
+            self.examples.setdefault(cause, []).append(model_id)
+
+    def summary(self) -> tuple[LeftOut, ...]:
+        return tuple(LeftOut(cause, self.counts[cause], tuple(self.examples[cause])) for cause in sorted(self.counts))
+
+
+def _selected(models: list[Model], selection: ModelSelection, omitted: _Omitted) -> list[Model]:
+    included, excluded = matcher(selection.include), matcher(selection.exclude)
+    selected: list[Model] = []
+    for model in models:
+        if not included(model.id):
+            omitted.add("not_selected", model.id)
+        elif excluded(model.id):
+            omitted.add("excluded", model.id)
+        else:
+            selected.append(model)
+    return selected
+
+
+def _filtered(models: list[Model], filters: ModelFilters, omitted: _Omitted) -> list[Model]:
+    if filters == ModelFilters():
+        return models
+    kept: list[Model] = []
+    for model in models:
+        cause = _unfit(model, filters)
+        if cause is None:
+            kept.append(model)
+        else:
+            omitted.add(cause, model.id)
+    return kept
+
+
+def _unfit(model: Model, filters: ModelFilters) -> str | None:
+    """Return the first filter that leaves ``model`` out."""
+    if not _within(model.parameters_b, filters.parameters_b):
+        return "parameters_b"
+    if not _within(model.context_window, filters.context):
+        return "context"
+    if not _within(_dearer_usd(model), filters.price):
+        return "price"
+    if not all(capability in model.capabilities for capability in filters.capabilities):
+        return "capabilities"
+    return None
+
+
+def _within(value: float | None, bounds: Range) -> bool:
+    if bounds.min is None and bounds.max is None:
+        return True
+    if value is None:
+        return False
+    return (bounds.min is None or value >= bounds.min) and (bounds.max is None or value <= bounds.max)
+
+
+def _dearer_usd(model: Model) -> float | None:
+    """Return the larger of input and output price in USD per million tokens: 0 for a local model, None if unknown."""
+    if model.prices is None:
+        return 0.0 if model.local else None
+    return max(model.prices.input, model.prices.output) / 10**12
+
+
+def _by_hand(selected: list[Model], everything: list[Model], order: ManualOrder, omitted: _Omitted) -> list[Model]:
+    """Return the models of a manual order that may be used; the rest of the catalog was not selected."""
+    wanted = set(order.models)
+    usable = {model.id: model for model in selected if model.id in wanted}
+    for model in selected:
+        if model.id not in wanted:
+            omitted.add("not_selected", model.id)
+    known = {model.id for model in everything}
+    for model_id in order.models:
+        if model_id not in known:
+            omitted.add("not_listed", model_id)
+    return [usable[model_id] for model_id in dict.fromkeys(order.models) if model_id in usable]
+
+
+def _placed_by_hand(place: int, _: Model) -> tuple[Reason, ...]:
+    return (Reason("manual", place, f"place {place} by hand"),)
+
+
+def _reasons(scorers: Sequence[tuple[Strategy, Scorer]], _: int, model: Model) -> tuple[Reason, ...]:
+    scores = [(strategy.name, scorer(model)) for strategy, scorer in scorers]
+    return tuple(Reason(name, score.value, score.because) for name, score in scores)
+
+
+def _scorer(strategy: Strategy, strategies: Mapping[str, Scorer]) -> Scorer:
+    scorer = strategies.get(strategy.name)
+    if scorer is None:
+        raise ContractBroken(f"unknown strategy {strategy.name!r}: known are {', '.join(sorted(strategies))}")
+    return scorer
+
+
+def _arranged(models: list[Model], bands: Sequence[tuple[Scorer, float]]) -> list[Model]:
+    """Return ``models`` ordered by the first strategy, and each band of equals by the strategies after it.
+
+    A band begins at the best score not yet placed and takes in every score within the tolerance of it, so bands do
+    not overlap and the order is total; models that no strategy tells apart keep the order in which they came.
+    """
+    if not bands or len(models) < 2:
+        return models
+    (scorer, tolerance), rest = bands[0], bands[1:]
+    scored = [(score.tier, score.value, place) for place, score in enumerate(map(scorer, models))]
+    scored.sort()
+    arranged: list[Model] = []
+    start = 0
+    while start < len(scored):
+        tier, best, _ = scored[start]
+        limit = best + abs(best) * tolerance
+        end = start + 1
+        while end < len(scored) and scored[end][0] == tier and scored[end][1] <= limit:
+            end += 1
+        if end - start == 1:
+            arranged.append(models[scored[start][2]])
+        else:
+            places = sorted(place for _, _, place in scored[start:end])
+            arranged += _arranged([models[place] for place in places], rest)
+        start = end
+    return arranged
+
+
+_BITS: Final = {capability: 1 << place for place, capability in enumerate(Capability)}
+_CONTEXT_BITS: Final = {window: 1 << (len(_BITS) + place) for place, window in enumerate(CONTEXT_CLASSES)}
+
+
+def _abilities(model: Model) -> int:
+    """Return what a request may ask of ``model`` as a set of bits; an unknown window may be as large as it likes."""
+    bits = 0
+    for capability in model.capabilities:
+        bits |= _BITS[capability]
+    for window, bit in _CONTEXT_BITS.items():
+        if model.context_window is None or model.context_window >= window:
+            bits |= bit
+    return bits
+
+
+def _cut_to_size(ordered: list[Model], omitted: _Omitted) -> list[Model]:
+    """Return the models that are among the first ``MAX_CANDIDATES`` for some set of needs.
+
+    A model is kept while fewer than that many kept ones can do all that it can. So for whatever needs, the best of
+    all models that meet them are in the plan: were one of those left out, enough models before it could do as much.
+    """
+    kept: list[Model] = []
+    abilities: list[int] = []
+    counts: dict[int, int] = {}
+    for model in ordered:
+        bits = _abilities(model)
+        count = counts.get(bits)
+        if count is None:
+            count = counts[bits] = sum(1 for other in abilities if other & bits == bits)
+        if count >= MAX_CANDIDATES:
+            omitted.add("beyond_limit", model.id)
+            continue
+        kept.append(model)
+        abilities.append(bits)
+        for known in counts:
+            if bits & known == known:
+                counts[known] += 1
+    return kept

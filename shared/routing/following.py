@@ -1,0 +1,98 @@
+"""What comes after a failed attempt: the same candidate again, the next one, or the end."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from shared.contracts.config import Fallback
+from shared.contracts.frames import Fail, FailureKind
+
+SHORT_RETRY_AFTER_MS: Final = 2_000
+"""A vendor's Retry-After up to this is waited for; a longer one sends the request elsewhere."""
+_BACKOFF_MS: Final = 300
+_BACKOFF_CAP_MS: Final = 5_000
+_PASSING: Final = frozenset({FailureKind.CONNECT, FailureKind.CUT, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED})
+"""What often passes by itself: worth one more try at the same candidate."""
+_STRAINED: Final = _PASSING | {FailureKind.RATE_LIMITED, FailureKind.MALFORMED}
+"""What says that the provider, not only this model of it, is better left alone for a moment."""
+_WAITABLE: Final = frozenset({FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED})
+"""Where a vendor's Retry-After means this route."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try the same candidate again after ``delay_ms``."""
+
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NextCandidate:
+    """Go to the next candidate."""
+
+    cool_ms: int | None = None
+    """Keep every request away from the failed provider for this long: its Retry-After."""
+    larger_context: bool = False
+    """Only a candidate whose context window is larger than the failed one's (or unknown) can do better."""
+    pause_ms: int = 0
+    """Wait this long first if the next candidate is of the same provider, which is then not hammered."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """No further attempt; ``because`` is a cause for people."""
+
+    because: str
+
+
+Step = Retry | NextCandidate | GiveUp
+
+
+def next_step(
+    fail: Fail,
+    *,
+    fallback: Fallback,
+    candidate_attempts: int,
+    total_attempts: int,
+    shown: bool,
+    time_left_ms: float,
+    jitter: float,
+) -> Step:
+    """Return what to do after ``fail``; the attempt counts include the failed attempt.
+
+    ``shown``: whether the client has seen content. ``time_left_ms``: until the request's total limit.
+    ``jitter``: a number in [0, 1) that spreads the waits of many requests.
+    """
+    if shown:
+        return GiveUp("content was shown")
+    if not fail.kind.retryable:
+        return GiveUp(fail.kind.value)
+    if total_attempts >= fallback.max_attempts:
+        return GiveUp("max_attempts")
+    if time_left_ms <= 0:
+        return GiveUp("total_ms")
+    if fail.kind is FailureKind.CONTEXT_LENGTH:
+        return NextCandidate(larger_context=True)
+    pause_ms = backoff_ms(total_attempts, jitter) if fail.kind in _STRAINED else 0
+    delay_ms = _delay_ms(fail, candidate_attempts, pause_ms, jitter)
+    if delay_ms is not None and candidate_attempts < fallback.max_attempts_per_candidate and delay_ms < time_left_ms:
+        return Retry(delay_ms)
+    return NextCandidate(cool_ms=fail.retry_after_ms or None, pause_ms=pause_ms)
+
+
+def _delay_ms(fail: Fail, candidate_attempts: int, pause_ms: int, jitter: float) -> int | None:
+    """Return how long to wait before the same candidate gets another try; None: it gets none."""
+    if fail.retry_after_ms and fail.kind in _WAITABLE:
+        short = fail.retry_after_ms <= SHORT_RETRY_AFTER_MS
+        return fail.retry_after_ms + int(100 * jitter) if short else None
+    return pause_ms if fail.kind in _PASSING and candidate_attempts == 1 else None
+
+
+def backoff_ms(attempts: int, jitter: float) -> int:
+    """Return the wait after ``attempts`` attempts: 300 ms doubled each time, at most 5 s, spread by ±20 %."""
+    return int(min(_BACKOFF_MS * 2 ** (attempts - 1), _BACKOFF_CAP_MS) * (0.8 + 0.4 * jitter))
+
+
+def smallest_retry_after_ms(failures: Iterable[Fail]) -> int | None:
+    """Return the soonest moment at which one of the failed vendors may be asked again; None: none said."""
+    return min((fail.retry_after_ms for fail in failures if fail.retry_after_ms is not None), default=None)
