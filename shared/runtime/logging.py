@@ -1,0 +1,259 @@
+"""What the program says about itself: events as JSON lines in a file, warnings for people, credentials in neither.
+
+Lines are encoded where they are logged (their values may change a moment later) and written by another thread.
+"""
+
+import atexit
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal
+
+import msgspec
+
+from shared.kernel.redaction import MASK, redact
+from shared.runtime.log_file import Line, LogWriter, RotatingFile
+from shared.runtime.settings import Log
+
+_rich = sys.modules.get("rich", False)
+if _rich is False:  # structlog imports rich where it finds it: 5 MB for consoles that this program never draws
+    sys.modules["rich"] = None  # pyright: ignore[reportArgumentType]
+import structlog  # noqa: E402
+
+if _rich is False:
+    del sys.modules["rich"]
+
+Level = Literal["debug", "info", "warning", "error"]
+
+FILE_NAME: Final = "localrouter.log"
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_FOR_PEOPLE: Final = frozenset({"warning", "error", "critical"})
+_SECRET_NAMES: Final = frozenset(
+    {"api_key", "apikey", "authorization", "password", "secret", "token", "access_token", "refresh_token", "master_key"}
+)
+_OWN_NAMES: Final = frozenset({"time", "level", "service", "logger", "exception"})
+_LONGEST_LINE: Final = 32 * 1024
+_LONGEST_VALUE: Final = 2 * 1024
+_DEEPEST: Final = 20
+"""Frames of a traceback, and exceptions of a chain, that a line holds."""
+
+
+def configure_logging(settings: Log, folder: Path | None, *, service: str) -> "Logging":
+    """Send every event of the process to ``<folder>/localrouter.log`` and warnings to stderr, until ``close``.
+
+    ``folder`` None: stderr alone. Loggers are ``structlog.get_logger("<room>")``; those of the standard library
+    (uvicorn, aiohttp, nats, asyncio) are written too. ``close`` is called at exit.
+    """
+    file = None
+    if folder is not None:
+        file = RotatingFile(folder / FILE_NAME, max_bytes=settings.max_bytes, backups=settings.backups)
+    return Logging(file, settings.level, service)
+
+
+class Logging:
+    """The logging of a process, as long as it lasts."""
+
+    def __init__(self, file: RotatingFile | None, level: Level, service: str) -> None:
+        self._encoder = _Encoder(service)
+        self._writer = LogWriter(file, lost=self._lost)
+        self._bridge = _Bridge(self)
+        self.set_level(level)
+        root = logging.getLogger()
+        root.addHandler(self._bridge)
+        logging.captureWarnings(True)
+        # Requests have an access log of their own; uvicorn's would say each a second time.
+        logging.getLogger("uvicorn.access").disabled = True
+        for name in ("uvicorn", "uvicorn.error"):
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).propagate = True
+        atexit.register(self.close)
+
+    def set_level(self, level: Level) -> None:
+        """Write events from ``level`` on; loggers that were bound to values before keep the level they had."""
+        structlog.configure(
+            processors=[self._take],
+            wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+            logger_factory=_Room,
+            # A cached logger would never hear of a change; making it anew costs one microsecond.
+            cache_logger_on_first_use=False,
+        )
+        root = logging.getLogger()
+        root.setLevel(_LEVELS[level])
+        for name in ("httpx", "httpcore", "aiohttp.access"):  # these say every request at "info"
+            logging.getLogger(name).setLevel(max(_LEVELS[level], logging.WARNING))
+
+    def flush(self) -> None:
+        """Wait until everything logged so far is in the file, at most five seconds."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what waits and stop; events after that are dropped."""
+        atexit.unregister(self.close)
+        logging.getLogger().removeHandler(self._bridge)
+        logging.captureWarnings(False)
+        structlog.configure(processors=[_drop])
+        self._writer.close()
+
+    def emit(self, room: str, level: str, event: str, values: MutableMapping[str, Any]) -> None:
+        """Log one event."""
+        self._writer.put(self._encoder.line(room, level, event, values))
+
+    def _take(self, logger: Any, method: str, values: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        self.emit(logger.name, method, str(values.pop("event", "")), values)
+        raise structlog.DropEvent
+
+    def _lost(self, count: int, why: str) -> Line:
+        return self._encoder.line("log", "warning", "log lines dropped", {"count": count, "why": why})
+
+
+class _Room:
+    """What structlog makes of ``get_logger("gateway")``: only the name; nothing is written through it."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+
+class _Bridge(logging.Handler):
+    """Brings the standard library's records into the same file."""
+
+    def __init__(self, target: Logging) -> None:
+        super().__init__()
+        self._target = target
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record; its arguments may be wrong, as in any program's logging."""
+        try:
+            event = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            event = f"{record.msg} {record.args}"
+        values: dict[str, Any] = {"exc_info": record.exc_info} if record.exc_info else {}
+        self._target.emit(record.name, record.levelname.lower(), event, values)
+
+
+class _Encoder:
+    """Turns events into lines."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._json = msgspec.json.Encoder(enc_hook=_cut)
+        self._second = 0
+        self._second_text = ""
+
+    def line(self, room: str, level: str, event: str, values: MutableMapping[str, Any]) -> Line:
+        """Return the entry for one event; never raises, whatever the values are."""
+        exception = _exception(values.pop("exc_info", None))
+        body = self._encode({"logger": room, "event": event, **_safe(values)})
+        if exception is not None:
+            body = body[:-1] + ',"exception":' + self._encode(_exception_as_json(exception, _DEEPEST)) + "}"
+        now = self._now()
+        json = f'{{"time":"{now}","level":"{level}","service":"{self._service}",{body[1:]}\n'
+        human = None
+        if level in _FOR_PEOPLE:
+            human = f"{now} {level.upper():<8}{room}: {_human(event, _safe(values), exception)}\n"
+        return Line(json.encode(errors="replace"), human)
+
+    def _encode(self, values: dict[str, Any]) -> str:
+        try:
+            text = self._json.encode(values).decode()
+        except (TypeError, ValueError, OverflowError, RecursionError):  # a key or value that has no JSON
+            text = self._json.encode({str(name): _cut(value) for name, value in values.items()}).decode()
+        if len(text) > _LONGEST_LINE:
+            text = self._json.encode({str(name): _cut(value) for name, value in values.items()}).decode()
+        if '\\"' in text:  # JSON within JSON hides a credential's name from the pattern
+            text = self._json.encode(_redacted(msgspec.json.decode(text))).decode()
+        return redact(text)
+
+    def _now(self) -> str:
+        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        if seconds != self._second:
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+            self._second = seconds
+        return f"{self._second_text}.{nanoseconds // 1_000_000:03d}Z"
+
+
+def _drop(*_: Any) -> Mapping[str, Any]:
+    raise structlog.DropEvent
+
+
+def _safe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values as a line may show them: bytes as text, no secrets by name, no name of the line's own."""
+    safe: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in _SECRET_NAMES:
+            value = MASK
+        elif type(value) is bytes:  # base64, which JSON would make of it, would hide a credential
+            value = _cut(value.decode(errors="replace"))
+        safe[f"{name}_" if name in _OWN_NAMES else name] = value
+    return safe
+
+
+def _human(event: str, values: Mapping[str, Any], exception: BaseException | None) -> str:
+    words = [event, *(f"{name}={_for_people(value)}" for name, value in values.items())]
+    if exception is not None:
+        words.append(f"[{type(exception).__name__}: {_cut(exception)}]")
+    text = redact(" ".join(words))
+    # A vendor's message must not steer the terminal it is shown on.
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+def _cut(value: Any) -> str:
+    try:
+        text = str(value)
+    except Exception as error:  # noqa: BLE001  a value's own __str__ may do anything; the line is written all the same
+        text = f"<{type(value).__name__}: {type(error).__name__}>"
+    text = text.encode(errors="replace").decode()
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}… ({len(text)} characters)"
+
+
+def _for_people(value: Any) -> str:
+    text = _cut(value)
+    return repr(text) if not text or " " in text else text
+
+
+def _redacted(value: Any) -> Any:
+    match value:
+        case str():
+            return redact(value)
+        case list():
+            return [_redacted(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        case dict():
+            return {name: _redacted(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return value
+
+
+def _exception(exc_info: Any) -> BaseException | None:
+    match exc_info:
+        case BaseException():
+            return exc_info
+        case (_, BaseException() as error, _):
+            return error
+        case None | False:
+            return None
+        case _:
+            return sys.exception()
+
+
+def _exception_as_json(error: BaseException, depth: int) -> dict[str, Any]:
+    """Return an exception with its frames (innermost last, without their variables) and what it came from."""
+    found: dict[str, Any] = {"type": type(error).__qualname__, "message": _cut(error)}
+    found["frames"] = list(_frames(error.__traceback__))[-_DEEPEST:]
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if depth and cause is not None:
+        found["cause"] = _exception_as_json(cause, depth - 1)
+    if depth and isinstance(error, BaseExceptionGroup):
+        members: tuple[BaseException, ...] = error.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        found["exceptions"] = [_exception_as_json(member, depth // 2) for member in members[:_DEEPEST]]
+    return found
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[str]:
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        yield f"{code.co_filename}:{traceback.tb_lineno} {code.co_qualname}"
+        traceback = traceback.tb_next
