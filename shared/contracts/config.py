@@ -30,19 +30,13 @@ class KeyPolicies(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     limits_unavailable: Literal["closed", "open"] = "closed"
 
 
-@event("key.created")
-class KeyCreated(EventData, frozen=True, kw_only=True):
-    """An application's key exists; its value is known to nobody but the application."""
+class KeyOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything that may be edited about a key."""
 
-    key_id: str
     name: str
-    digest: bytes
-    """HMAC-SHA-256 of the key under the pepper ``pepper_id``."""
-    pepper_id: str
-    prefix: str
-    last4: str
     target: Target
     allowed: tuple[str, ...] = ()
+    """Patterns over ``<provider>/<model>`` and ``router/<slug>`` that a request may name besides the target."""
     description: str = ""
     tags: dict[str, str] = {}
     endpoints: tuple[str, ...] = ()
@@ -54,21 +48,31 @@ class KeyCreated(EventData, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
-@event("key.changed")
-class KeyChanged(EventData, frozen=True, kw_only=True):
-    """Everything that may be edited about a key, as it is from now on."""
+class KeyValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a key's value: its digest and enough to recognise it."""
+
+    digest: bytes
+    """HMAC-SHA-256 of the key under the pepper ``pepper_id``."""
+    pepper_id: str
+    prefix: str
+    last4: str
+
+
+@event("key.created")
+class KeyCreated(EventData, frozen=True, kw_only=True):
+    """An application's key exists; its value is known to nobody but the application."""
 
     key_id: str
-    name: str
-    target: Target
-    allowed: tuple[str, ...] = ()
-    description: str = ""
-    tags: dict[str, str] = {}
-    endpoints: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
-    max_body_bytes: int | None = None
-    policies: KeyPolicies = KeyPolicies()
-    expires_at: datetime | None = None
+    value: KeyValue
+    options: KeyOptions
+
+
+@event("key.changed")
+class KeyChanged(EventData, frozen=True, kw_only=True):
+    """A key is as ``options`` says from now on."""
+
+    key_id: str
+    options: KeyOptions
 
 
 @event("key.enabled")
@@ -90,10 +94,7 @@ class KeyRotated(EventData, frozen=True, kw_only=True):
     """The key has a new value; the old one works until ``grace_until``."""
 
     key_id: str
-    digest: bytes
-    pepper_id: str
-    prefix: str
-    last4: str
+    value: KeyValue
     grace_until: datetime | None = None
 
 

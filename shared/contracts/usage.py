@@ -100,6 +100,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tags: dict[str, str] = {}
     client: str | None = None
     """The caller's address."""
+    client_request_id: str | None = None
+    """The caller's own ``x-request-id``, which it may send twice: never an identity here."""
     withheld: int = 0
     """Refusals before a key was known that were not written because of the rate cap, counted up to this record."""
 

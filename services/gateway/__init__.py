@@ -1,0 +1,1 @@
+"""The public face: authenticates, limits, walks the plan, accounts."""

@@ -1,0 +1,1 @@
+"""I/O out: the journal, peppers, the other services."""

@@ -1,0 +1,221 @@
+"""The gateway's usage journal: append-only segments on disk that outlive the process, and are the outbox's queue.
+
+An entry is a header (kind, length, CRC-32, request id) and a payload. ``opened`` is written before the first upstream
+byte and holds the record the request will have if nothing else is ever written: ``interrupted``. ``closed`` holds the
+true record and is written before the terminal frame. A write reaches the kernel at once, so a killed process
+loses nothing; ``sync`` brings it to the disk in groups.
+"""
+
+import fcntl
+import os
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from shared.kernel.errors import StartRefused
+
+SEGMENT_BYTES: Final = 4 * 1024 * 1024
+MAX_BYTES: Final = 1024 * 1024 * 1024
+"""What the journal may hold while the log is away; past it no request is taken."""
+
+Position = tuple[int, int]
+"""A place in the journal: segment and offset."""
+
+_OPENED: Final = 1
+_CLOSED: Final = 2
+_HEADER: Final = struct.Struct("!BII16s")
+_ACKED: Final = struct.Struct("!QQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as it was read back; ``end`` is the offset after it."""
+
+    kind: int
+    request: bytes
+    payload: bytes
+    end: int
+
+
+@dataclass(slots=True)
+class _Segment:
+    number: int
+    size: int = 0
+    open: set[bytes] = field(default_factory=set[bytes])
+    """Requests opened here that are not closed anywhere yet."""
+
+
+class Journal:
+    """The journal of one gateway, in a folder of its own that it locks."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the folder, finish what a crash cut short and begin a new segment; raises StartRefused when locked."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder = folder
+        self._lock = _lock(folder)
+        self._segments: dict[int, _Segment] = {}
+        self._acked = self._read_acked()
+        self._homes: dict[bytes, _Segment] = {}
+        interrupted = self._replay()
+        last = max(self._segments, default=max(self._acked[0], 0))
+        self._current = self._segments[last + 1] = _Segment(last + 1)
+        self._fd = os.open(self._path(last + 1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._dirty = False
+        self.interrupted = len(interrupted)
+        """How many requests a crash had cut short."""
+        for request, payload in interrupted.items():
+            self._write(_CLOSED, request, payload)
+        self._forget()
+
+    @property
+    def position(self) -> Position:
+        """The end: segment and offset."""
+        return self._current.number, self._current.size
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as much as it may."""
+        return sum(segment.size for segment in self._segments.values()) >= MAX_BYTES
+
+    @property
+    def acked(self) -> Position:
+        """Up to where the log has acknowledged every record."""
+        return self._acked
+
+    def opened(self, request_id: str, interrupted: bytes) -> None:
+        """Note that a request is about to go upstream, with the record it has if it never ends.
+
+        A second call replaces that record.
+        """
+        request = uuid.UUID(request_id).bytes
+        if request not in self._homes:
+            self._homes[request] = self._current
+            self._current.open.add(request)
+        self._write(_OPENED, request, interrupted)
+
+    def closed(self, request_id: str, record: bytes) -> None:
+        """Note the one true record of a request."""
+        request = uuid.UUID(request_id).bytes
+        home = self._homes.pop(request, None)
+        if home is not None:
+            home.open.discard(request)
+        self._write(_CLOSED, request, record)
+
+    def records_after(self, position: Position, most: int, most_bytes: int) -> tuple[list[bytes], Position]:
+        """Return the next closed records after ``position`` and the position after the last one of them."""
+        records: list[bytes] = []
+        size = 0
+        number, offset = position
+        while number <= self._current.number:
+            if number in self._segments:
+                for entry in self._entries(number, offset):
+                    if entry.kind == _CLOSED:
+                        if records and size + len(entry.payload) > most_bytes:
+                            return records, (number, offset)
+                        records.append(entry.payload)
+                        size += len(entry.payload)
+                    offset = entry.end
+                    if len(records) == most:
+                        return records, (number, offset)
+            if number == self._current.number:
+                break
+            number, offset = number + 1, 0
+        return records, (number, offset)
+
+    def acknowledge(self, position: Position) -> None:
+        """Note that the log holds every record before ``position``, and let go of what nobody needs."""
+        self._acked = position
+        temporary = self.folder / "acked.tmp"
+        temporary.write_bytes(_ACKED.pack(*position))
+        temporary.replace(self.folder / "acked")
+        self._forget()
+
+    def sync(self) -> None:
+        """Bring what was written to the disk (blocks: run it in a thread)."""
+        if self._dirty:
+            self._dirty = False
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Sync and let go of the folder."""
+        self.sync()
+        os.close(self._fd)
+        os.close(self._lock)
+
+    def _write(self, kind: int, request: bytes, payload: bytes) -> None:
+        entry = _HEADER.pack(kind, len(payload), zlib.crc32(payload), request) + payload
+        os.write(self._fd, entry)
+        self._dirty = True
+        self._current.size += len(entry)
+        if self._current.size >= SEGMENT_BYTES:
+            self._rotate()
+
+    def _rotate(self) -> None:
+        os.fsync(self._fd)
+        os.close(self._fd)
+        number = self._current.number + 1
+        self._current = self._segments[number] = _Segment(number)
+        self._fd = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def _forget(self) -> None:
+        for number in sorted(self._segments):
+            segment = self._segments[number]
+            if number >= self._acked[0] or number == self._current.number or segment.open:
+                return
+            self._path(number).unlink(missing_ok=True)
+            del self._segments[number]
+
+    def _replay(self) -> dict[bytes, bytes]:
+        opened: dict[bytes, bytes] = {}
+        for path in sorted(self.folder.glob("*.journal")):
+            number = int(path.stem)
+            segment = self._segments[number] = _Segment(number)
+            for entry in self._entries(number, 0):
+                segment.size = entry.end
+                if entry.kind == _OPENED:
+                    opened[entry.request] = entry.payload
+                else:
+                    opened.pop(entry.request, None)
+        return opened
+
+    def _entries(self, number: int, offset: int) -> Iterator[Entry]:
+        """Yield the whole entries of a segment from ``offset``; a torn or damaged end is where it stops."""
+        try:
+            with self._path(number).open("rb") as file:
+                file.seek(offset)
+                raw = file.read()
+        except FileNotFoundError:
+            return
+        at = 0
+        while at + _HEADER.size <= len(raw):
+            kind, length, checksum, request = _HEADER.unpack_from(raw, at)
+            at += _HEADER.size
+            payload = raw[at : at + length]
+            if len(payload) != length or zlib.crc32(payload) != checksum:
+                return
+            at += length
+            yield Entry(kind, request, payload, offset + at)
+
+    def _read_acked(self) -> Position:
+        try:
+            number, offset = _ACKED.unpack((self.folder / "acked").read_bytes())
+        except (FileNotFoundError, struct.error):
+            return (0, 0)
+        return number, offset
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:012d}.journal"
+
+
+def _lock(folder: Path) -> int:
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StartRefused(f"another gateway uses the journal in {folder}; give this one its own gateway.id") from error
+    return descriptor

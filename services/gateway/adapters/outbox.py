@@ -1,0 +1,84 @@
+"""Ships the journal's records to the usage log in envelopes, in order, until each is acknowledged."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+import structlog
+
+from services.gateway.adapters.journal import Journal
+from shared.contracts.usage import encode_usage_envelope
+from shared.kernel.errors import LogUnavailable, OutcomeUnknown
+from shared.log.port import EventLog
+
+MAX_RECORDS: Final = 256
+MAX_BYTES: Final = 512 * 1024
+INTERVAL_S: Final = 0.05
+RETRY_S: Final = 1.0
+
+log = structlog.get_logger("gateway")
+
+
+class Outbox:
+    """Tails the journal: what a crash or an absent log left behind goes the same way as what is new."""
+
+    def __init__(self, journal: Journal, event_log: EventLog, gateway: str) -> None:
+        self._journal = journal
+        self._log = event_log
+        self._gateway = gateway
+        self._task: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Say that there is something to ship."""
+        self._wanted.set()
+
+    async def start(self) -> None:
+        """Begin to ship; what a crash left behind goes first."""
+        if self._journal.interrupted:
+            log.warning("requests cut short by a crash", count=self._journal.interrupted)
+        self._wanted.set()
+        self._task = asyncio.create_task(self._run(), name="outbox")
+
+    async def stop(self) -> None:
+        """Ship what is there, as far as the log answers, and close the journal."""
+        self._stopping = True
+        self._wanted.set()
+        if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._task, 5.0)
+        self._journal.close()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            if not self._stopping:
+                await asyncio.sleep(INTERVAL_S)
+            await asyncio.to_thread(self._journal.sync)
+            try:
+                await self._ship()
+            except (LogUnavailable, OutcomeUnknown) as error:
+                if self._stopping:
+                    return
+                log.warning("usage waits in the journal", error=str(error))
+                self._wanted.set()
+                await asyncio.sleep(RETRY_S)
+            if self._stopping:
+                return
+
+    async def _ship(self) -> None:
+        position = self._journal.acked
+        while True:
+            records, after = self._journal.records_after(position, MAX_RECORDS, MAX_BYTES)
+            if records:
+                name = f"{position[0]}:{position[1]}"
+                envelope = encode_usage_envelope(self._gateway, name, records)
+                message_id = f"{self._gateway}:{name}"
+                await self._log.publish(f"lr.usage.{self._gateway}", envelope, message_id=message_id)
+            if after != position:
+                self._journal.acknowledge(after)
+            position = after
+            if not records:
+                return

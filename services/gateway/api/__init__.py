@@ -1,0 +1,1 @@
+"""HTTP in: the data plane in raw ASGI, the admin API in FastAPI."""

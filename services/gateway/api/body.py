@@ -1,0 +1,44 @@
+"""Reads a request's body within its limits of size and time."""
+
+import asyncio
+
+from services.gateway.domain.errors import ApiError, bad_request
+from shared.runtime.asgi import Receive, Scope, header
+
+
+async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
+    """Return the body; raises ApiError 413 (too large), 415 (compressed), 408 (too slow), 400 (cut short)."""
+    encoding = header(scope, b"content-encoding")
+    if encoding is not None and encoding.lower() != b"identity":
+        message = "Compressed request bodies are not taken; send the body as it is."
+        raise ApiError(415, "unsupported_encoding", message)
+    length = header(scope, b"content-length")
+    if length is not None and length.isdigit() and int(length) > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _receive_all(receive, max_bytes)
+    except TimeoutError:
+        message = f"The request's body did not arrive within {timeout_s:g} s."
+        raise ApiError(408, "request_timeout", message, headers=((b"connection", b"close"),)) from None
+
+
+async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise bad_request("The request ended before its body did.", code="incomplete_body")
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        if not message.get("more_body", False):
+            return chunk if not chunks else b"".join([*chunks, chunk])
+        chunks.append(chunk)
+
+
+def _too_large(max_bytes: int) -> ApiError:
+    message = f"The request's body is larger than the {max_bytes} bytes that are allowed."
+    return ApiError(413, "request_too_large", message, headers=((b"connection", b"close"),))

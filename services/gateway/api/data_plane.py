@@ -1,0 +1,368 @@
+"""The data plane: raw ASGI, read top to bottom, nothing hidden in middleware."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+
+from services.gateway.api.body import read_body
+from services.gateway.api.exchange import Exchange
+from services.gateway.api.models import answer_models
+from services.gateway.api.walk import Walk, header_value
+from services.gateway.domain.authentication import bearer, digest
+from services.gateway.domain.destination import merge, requested_names, resolve
+from services.gateway.domain.errors import ApiError, bad_request, forbidden, invalid_api_key, no_candidate
+from services.gateway.domain.key import KeyState
+from services.gateway.projections.keys import KeyRing, KnownKey
+from services.gateway.projections.routes import Catalog, Health, Plans
+from shared.contracts.frames import Completions
+from shared.contracts.plan import Plan
+from shared.contracts.usage import RequestStatus
+from shared.kernel.clock import Clock
+from shared.kernel.ids import NewId, is_uuid
+from shared.routing.choose import choose
+from shared.routing.needs import needs_of
+from shared.runtime.asgi import Receive, Scope, Send, header
+
+log = structlog.get_logger("gateway")
+
+ENDPOINTS: Final[Mapping[str, str]] = {
+    "/v1/chat/completions": "openai_chat",
+    "/v1/completions": "openai_completions",
+}
+"""Paths that complete, and the client's dialect on each."""
+
+_WATCH_AFTER_S: Final = 0.1
+"""A request shorter than this is not watched for its client leaving: a task for each would cost more than it saves."""
+_MAX_DESTINATIONS: Final = 10_000
+_DECODER: Final = msgspec.json.Decoder()
+
+
+class Journal(Protocol):
+    """Where records go: on disk when a call returns."""
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more can be taken."""
+        ...
+
+    def opened(self, request_id: str, interrupted: bytes) -> None:
+        """Before the first upstream byte."""
+        ...
+
+    def closed(self, request_id: str, record: bytes) -> None:
+        """Before the terminal frame."""
+        ...
+
+
+class Peppers(Protocol):
+    """The peppers that live keys were digested under."""
+
+    def all(self) -> Mapping[str, bytes]:
+        """Return them by id."""
+        ...
+
+
+class DataPlane:
+    """Everything below ``/v1``."""
+
+    def __init__(
+        self,
+        *,
+        keys: KeyRing,
+        peppers: Peppers,
+        plans: Plans,
+        catalog: Catalog,
+        health: Health,
+        completions: Completions,
+        journal: Journal,
+        refusals: "RefusalCap",
+        clock: Clock,
+        new_id: NewId,
+        max_body_bytes: int,
+        body_timeout_s: float,
+    ) -> None:
+        self._keys = keys
+        self._peppers = peppers
+        self._plans = plans
+        self._catalog = catalog
+        self._health = health
+        self._completions = completions
+        self._journal = journal
+        self._refusals = refusals
+        self._clock = clock
+        self._new_id = new_id
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+        self._destinations: dict[tuple[str, str], Plan] = {}
+        self._derived_from = (0, 0, 0)
+        self.draining = False
+        """Shutting down: what runs may end, nothing new begins."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request below ``/v1``."""
+        path: str = scope["path"]
+        exchange = Exchange(
+            identity=self._new_id(),
+            time=self._clock.now(),
+            started=self._clock.monotonic(),
+            endpoint=path,
+            dialect=ENDPOINTS.get(path, ""),
+            send=send,
+            opened=self._journal.opened,
+            closed=self._journal.closed,
+        )
+        try:
+            await self._serve(path, exchange, scope, receive)
+        except ApiError as error:
+            await self._answer_error(exchange, error)
+        except Exception:
+            log.exception("request broke", request_id=exchange.id, path=path)
+            broken = ApiError(500, "internal_error", "LocalRouter failed on this request.", kind="server_error")
+            await self._answer_error(exchange, broken)
+            if not exchange.attempts:
+                raise
+
+    async def _serve(self, path: str, exchange: Exchange, scope: Scope, receive: Receive) -> None:
+        request_id = header(scope, b"x-request-id")
+        if request_id is not None and is_uuid(request_id.decode("latin-1")):
+            exchange.client_request_id = request_id.decode("latin-1")
+        client = scope.get("client")
+        exchange.client = client[0] if client else None
+        if path in ENDPOINTS:
+            _allow_methods(scope, "POST")
+            exchange.key = key = self.authenticate(scope)
+            await self._complete(exchange, key, scope, receive)
+        elif path == "/v1/models" or path.startswith("/v1/models/"):
+            _allow_methods(scope, "GET", "HEAD")
+            exchange.key = key = self.authenticate(scope)
+            await answer_models(path, key, exchange, self._plans, self._catalog)
+        else:
+            raise ApiError(404, "unknown_url", f"Unknown request URL: {scope['method']} {path}.")
+
+    def authenticate(self, scope: Scope) -> KnownKey:
+        """Return the key of a request; raises ApiError 401 (unknown) or 403 (disabled, expired, not from here)."""
+        token = bearer(scope["headers"])
+        if token is None:
+            raise invalid_api_key()
+        now = self._clock.now()
+        known = None
+        for pepper in self._peppers.all().values():
+            known = self._keys.find(digest(token, pepper), now)
+            if known is not None:
+                break
+        if known is None:
+            raise invalid_api_key()
+        options = known.options
+        if known.frozen is not None:
+            raise forbidden("key_disabled", "This key's configuration does not read; ask the operator.")
+        if known.key.state is not KeyState.ENABLED:
+            raise forbidden("key_disabled", "This key is disabled.")
+        if options.expires_at is not None and options.expires_at <= now:
+            raise forbidden("key_expired", "This key has expired.")
+        if options.networks:
+            client = scope.get("client")
+            if not known.admits_address(client[0] if client else None):
+                raise forbidden("network_not_allowed", "This key may not be used from this address.")
+        if options.endpoints and not any(scope["path"].startswith(allowed) for allowed in options.endpoints):
+            raise forbidden("endpoint_not_allowed", f"This key may not use {scope['path']}.")
+        return known
+
+    async def _complete(self, exchange: Exchange, key: KnownKey, scope: Scope, receive: Receive) -> None:
+        if self.draining:
+            raise ApiError(503, "shutting_down", "LocalRouter is shutting down.", kind="server_error")
+        if self._journal.full:
+            raise ApiError(503, "journal_full", "The usage journal is full: the log is away.", kind="server_error")
+        options = key.options
+        limit = min(options.max_body_bytes or self._max_body_bytes, self._max_body_bytes)
+        body = _parse(await read_body(scope, receive, limit, self._body_timeout_s), exchange.dialect)
+        names = requested_names(body)
+        exchange.requested_model = ",".join(names)
+        exchange.stream = body.get("stream") is True
+        exchange.tags = {**options.tags, **_tags(header(scope, b"x-localrouter-tags"))}
+        exchange.plan = plan = self._destination(key, names)
+        exchange.needs = needs = needs_of(body)
+        choice = choose(plan, needs, self._health.states, now=self._clock.now())
+        exchange.excluded = choice.excluded
+        if not choice.order:
+            raise no_candidate(_why_nobody(choice.excluded))
+        if options.policies.unpriced == "refuse" and any(item.prices is None for item in choice.order):
+            choice = type(choice)(tuple(item for item in choice.order if item.prices is not None), choice.excluded)
+        asked = {
+            "dialect": exchange.dialect,
+            "body": body,
+            "stream": exchange.stream,
+            "include_usage": _includes_usage(body),
+            "drop_params": options.policies.drop_params,
+        }
+        headers = [(b"x-request-id", exchange.public_id)]
+        if plan.slug:
+            headers.append((b"x-localrouter-router", header_value(plan.slug)))
+        walk = Walk(
+            exchange,
+            choice,
+            plan.fallback,
+            asked,
+            completions=self._completions,
+            clock=self._clock,
+            new_id=self._new_id,
+            cool=self._cool,
+            headers=headers,
+            until=self._clock.monotonic() + _total_ms(scope, plan) / 1000,
+        )
+        await self._watched(walk, exchange, receive)
+
+    async def _watched(self, walk: Walk, exchange: Exchange, receive: Receive) -> None:
+        """Run the walk; a client that leaves cancels it."""
+        watch = _Watch(receive)
+        watch.begin()
+        try:
+            await walk.run()
+        except asyncio.CancelledError:
+            now = self._clock.monotonic()
+            if not watch.left:
+                exchange.close("interrupted", None, "shutdown", now)
+                raise
+            exchange.close("cancelled", 499, "client_closed_request", now)
+        finally:
+            watch.end()
+
+    def _cool(self, provider_id: str, for_ms: int) -> None:
+        self._health.cool(provider_id, self._clock.now() + timedelta(milliseconds=for_ms))
+
+    def _destination(self, key: KnownKey, names: list[str]) -> Plan:
+        derived_from = (self._keys.generation, self._plans.generation, self._catalog.generation)
+        if derived_from != self._derived_from or len(self._destinations) > _MAX_DESTINATIONS:
+            self._destinations.clear()
+            self._derived_from = derived_from
+        plans: list[Plan] = []
+        for name in names:
+            plan = self._destinations.get((key.id, name))
+            if plan is None:
+                plan = resolve(name, key, key.options.target, self._plans, self._catalog)
+                self._destinations[key.id, name] = plan
+            plans.append(plan)
+        return plans[0] if len(plans) == 1 else merge(plans)
+
+    async def _answer_error(self, exchange: Exchange, error: ApiError) -> None:
+        now = self._clock.monotonic()
+        if exchange.key is None and not self._refusals.take(now):
+            await exchange.answer_error(error, [])
+            return
+        status: RequestStatus = "failed" if exchange.attempts else "refused"
+        exchange.withheld = self._refusals.withheld() if exchange.key is None else 0
+        exchange.close(status, error.status, error.code, now)
+        extra = [(b"x-localrouter-attempts", str(len(exchange.attempts)).encode())] if exchange.attempts else []
+        await exchange.answer_error(error, extra)
+
+
+class RefusalCap:
+    """Caps how many refusals without a key are recorded: a flood of wrong keys must not fill the log."""
+
+    def __init__(self, per_second: float = 10.0) -> None:
+        self._rate = per_second
+        self._left = per_second
+        self._at = 0.0
+        self._withheld = 0
+
+    def take(self, now: float) -> bool:
+        """Whether one more may be recorded at monotonic time ``now``."""
+        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            self._withheld += 1
+            return False
+        self._left -= 1
+        return True
+
+    def withheld(self) -> int:
+        """Return how many were not recorded since the last call."""
+        count, self._withheld = self._withheld, 0
+        return count
+
+
+class _Watch:
+    """Watches for the client to leave, and cancels the task that serves it."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.left = False
+        self._receive = receive
+        self._serving = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._wait(), name="client watch")
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        if self._serving is not None:
+            self._serving.cancel()
+
+
+def _parse(raw: bytes, dialect: str) -> dict[str, Any]:
+    try:
+        body: object = _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_request(f"The body is not JSON: {error}.", code="invalid_json") from error
+    if not isinstance(body, dict):
+        raise bad_request("The body must be a JSON object.", code="invalid_json")
+    wanted = "messages" if dialect == "openai_chat" else "prompt"
+    if wanted not in body:
+        message = f"Missing required parameter: '{wanted}'."
+        raise bad_request(message, param=wanted, code="missing_required_parameter")
+    if wanted == "messages" and not (isinstance(body["messages"], list) and body["messages"]):
+        raise bad_request("'messages' must be a list with at least one message.", param="messages")
+    if not isinstance(body.get("stream", False), bool | None):
+        raise bad_request("'stream' must be true or false.", param="stream")
+    return body  # pyright: ignore[reportUnknownVariableType]  keys of a JSON object are texts
+
+
+def _includes_usage(body: dict[str, Any]) -> bool:
+    options = body.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True  # pyright: ignore[reportUnknownMemberType]
+
+
+def _tags(value: bytes | None) -> dict[str, str]:
+    """Read ``x-localrouter-tags: a=b,c=d``; what is no pair is left out."""
+    if value is None:
+        return {}
+    pairs = (item.partition("=") for item in value.decode("latin-1")[:1024].split(","))
+    return {name.strip(): text.strip() for name, sign, text in pairs if sign and name.strip()}
+
+
+def _total_ms(scope: Scope, plan: Plan) -> int:
+    value = header(scope, b"x-localrouter-timeout-ms")
+    if value is None:
+        return plan.fallback.total_ms
+    if not value.isdigit() or int(value) == 0:
+        raise bad_request("x-localrouter-timeout-ms must be a positive whole number.", code="invalid_header")
+    return min(int(value), plan.fallback.total_ms)
+
+
+def _allow_methods(scope: Scope, *methods: str) -> None:
+    if scope["method"] not in methods:
+        allow = ((b"allow", ", ".join(methods).encode()),)
+        message = f"{scope['path']} takes {' or '.join(methods)}, not {scope['method']}."
+        raise ApiError(405, "method_not_allowed", message, headers=allow)
+
+
+def _why_nobody(excluded: tuple[Any, ...]) -> str:
+    if not excluded:
+        return "No model is available on this route."
+    causes = "; ".join(f"{item.model}: {item.cause}" + (f" {item.value}" if item.value else "") for item in excluded)
+    return f"No model of this route can take the request now. {causes}"

@@ -1,0 +1,57 @@
+"""What an attempt costs and what a request comes to: exact, with unknown kept unknown."""
+
+from collections.abc import Iterable
+
+from shared.contracts.catalog import Prices
+from shared.contracts.plan import Candidate
+from shared.contracts.usage import NO_TOKENS, Attempt, Tokens
+from shared.kernel.money import token_cost
+
+
+def cost_of(tokens: Tokens, candidate: Candidate) -> int | None:
+    """Return the cost of ``tokens`` at a candidate's prices in pico-USD; None where the price is unknown."""
+    if candidate.prices is None:
+        return None
+    return price(tokens, candidate.prices)
+
+
+def price(tokens: Tokens, prices: Prices) -> int:
+    """Return the cost of ``tokens`` in pico-USD; nothing counted costs nothing, not even the request."""
+    if tokens.source == "none":
+        return 0
+    cached = prices.input if prices.cached is None else prices.cached
+    cache_write = prices.input if prices.cache_write is None else prices.cache_write
+    return prices.request + token_cost(
+        (tokens.input, prices.input),
+        (tokens.cached, cached),
+        (tokens.cache_write, cache_write),
+        (tokens.output, prices.output),
+    )
+
+
+def total_tokens(attempts: Iterable[Attempt]) -> Tokens:
+    """Return the sum over the attempts; its source is the least certain one of those that counted anything."""
+    counted = [attempt.tokens for attempt in attempts if attempt.tokens.source != "none"]
+    if not counted:
+        return NO_TOKENS
+    if len(counted) == 1:
+        return counted[0]
+    sources = {tokens.source for tokens in counted}
+    return Tokens(
+        input=sum(tokens.input for tokens in counted),
+        cached=sum(tokens.cached for tokens in counted),
+        cache_write=sum(tokens.cache_write for tokens in counted),
+        output=sum(tokens.output for tokens in counted),
+        reasoning=sum(tokens.reasoning for tokens in counted),
+        source="estimated" if "estimated" in sources else "partial" if "partial" in sources else "provider",
+    )
+
+
+def total_cost(attempts: Iterable[Attempt]) -> int | None:
+    """Return the sum over the attempts in pico-USD; None when one of them is unknown."""
+    total = 0
+    for attempt in attempts:
+        if attempt.cost is None:
+            return None
+        total += attempt.cost
+    return total

@@ -1,0 +1,107 @@
+"""The errors of the data plane in OpenAI's shape: every one knows its whole answer."""
+
+import msgspec
+
+from shared.contracts.frames import Fail, FailureKind
+
+
+class ApiError(Exception):
+    """An answer that is an error. ``code`` is one of the documented codes."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        retry_after_ms: int | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.kind = kind
+        self.param = param
+        self.retry_after_ms = retry_after_ms
+        self._headers = headers
+
+    def body(self) -> bytes:
+        """Return the answer's body."""
+        return msgspec.json.encode(
+            {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+        )
+
+    def event(self) -> bytes:
+        """Return the error as an event of a running stream."""
+        return b"data: " + self.body() + b"\n\n"
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that belong to this error."""
+        headers = list(self._headers)
+        if self.retry_after_ms is not None:
+            headers.append((b"retry-after", str(max(1, -(-self.retry_after_ms // 1000))).encode()))
+        return headers
+
+
+def invalid_api_key() -> ApiError:
+    """401: no key, or none that is known; says nothing about which keys exist."""
+    message = "Incorrect API key provided. Send a LocalRouter key as 'Authorization: Bearer lr-…'."
+    return ApiError(401, "invalid_api_key", message, headers=((b"www-authenticate", b"Bearer"),))
+
+
+def forbidden(code: str, message: str) -> ApiError:
+    """403: the key is known and may not do this."""
+    return ApiError(403, code, message, kind="permission_error")
+
+
+def bad_request(message: str, *, param: str | None = None, code: str = "invalid_request") -> ApiError:
+    """400: the request itself is wrong."""
+    return ApiError(400, code, message, param=param)
+
+
+def model_not_found(model: str) -> ApiError:
+    """404: nothing here has that name."""
+    return ApiError(404, "model_not_found", f"The model '{model}' does not exist here.", param="model")
+
+
+def no_candidate(message: str) -> ApiError:
+    """503: the plan holds nobody who could answer now."""
+    return ApiError(503, "no_candidate", message, kind="server_error")
+
+
+_PASSED_ON = {
+    FailureKind.INVALID_REQUEST: "invalid_request",
+    FailureKind.UNSUPPORTED: "unsupported_parameter",
+    FailureKind.CONTENT_POLICY: "content_policy_violation",
+    FailureKind.CONTEXT_LENGTH: "context_length_exceeded",
+}
+
+
+def upstream_failed(failures: list[tuple[str, Fail]]) -> ApiError:
+    """Return the answer when every attempt failed: the vendor's own words when the request was at fault.
+
+    ``failures`` are ``(model, failure)`` in the order of the attempts; there is at least one.
+    """
+    last = failures[-1][1]
+    if last.kind in _PASSED_ON:
+        status = last.http_status if last.http_status and 400 <= last.http_status < 500 else 400
+        return ApiError(status, last.code or _PASSED_ON[last.kind], last.message, param=last.param)
+    waits = [failure.retry_after_ms for _, failure in failures if failure.retry_after_ms is not None]
+    attempts = "; ".join(f"{name}: {failure.kind} ({failure.message})" for name, failure in failures)
+    if last.kind is FailureKind.TIMEOUT:
+        status, code = 504, "upstream_timeout"
+    else:
+        code = "all_attempts_failed"
+        vendor_refused_us = last.kind in (FailureKind.AUTHENTICATION, FailureKind.QUOTA)
+        passes_on = last.http_status is not None and last.http_status >= 429 and not vendor_refused_us
+        status = last.http_status if passes_on and last.http_status is not None else 502
+    return ApiError(
+        status,
+        code,
+        f"Every attempt failed. {attempts}",
+        kind="rate_limit_error" if status == 429 else "server_error",
+        retry_after_ms=min(waits) if waits else None,
+    )

@@ -1,0 +1,1 @@
+"""Folds of the log into what a request needs to be answered."""
