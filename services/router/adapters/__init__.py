@@ -1,0 +1,1 @@
+"""What the router writes: plans, facts, its metrics."""

@@ -1,0 +1,194 @@
+"""Keeps the published plans as the world says: compiles after changes, in bursts, and only what they touch."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from services.router.adapters.metrics import Metrics
+from services.router.adapters.plans import PlanStore
+from services.router.domain.world import RouterView, World
+from shared.contracts.catalog import Model
+from shared.contracts.plan import Plan
+from shared.kernel.errors import Conflict, ContractBroken, LogError
+from shared.routing.compile import Scorer, compile_plan
+
+_log = structlog.get_logger("router")
+
+MANY_MODELS: Final = 2_000
+"""From here on compiling takes milliseconds, so it leaves the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Catalog:
+    """All models as of one revision of ``lr_catalog``: plans never claim a newer one."""
+
+    models: list[Model]
+    revision: int
+
+
+class Lease(Protocol):
+    """The right to compile: one process holds it."""
+
+    @property
+    def held(self) -> bool:
+        """Whether this process holds it at the moment."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """The fencing number that grows with every holder."""
+        ...
+
+
+class Compiler:
+    """Compiles the plans of changed routers while it holds the lease."""
+
+    def __init__(
+        self,
+        world: World,
+        plans: PlanStore,
+        lease: Lease,
+        metrics: Metrics,
+        *,
+        strategies: Mapping[str, Scorer],
+        burst_s: float = 0.05,
+        look_s: float = 1.0,
+    ) -> None:
+        """``burst_s``: changes that come within it are compiled together; ``look_s``: how often the lease is looked
+        at, and the pause before a publication that failed is tried again."""
+        self._world = world
+        self._plans = plans
+        self._lease = lease
+        self._metrics = metrics
+        self._strategies = strategies
+        self._burst_s = burst_s
+        self._look_s = look_s
+        self._changed: set[str] = set()
+        self._everything = True
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._broken: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Begin; the first round compiles everything."""
+        self._woken.set()
+        self._task = asyncio.create_task(self._run(), name="plan compiler")
+
+    async def stop(self) -> None:
+        """End; what is not published now is compiled at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def router_changed(self, router_id: str) -> None:
+        """Note that a router is new, different or gone."""
+        self._changed.add(router_id)
+        self._woken.set()
+
+    def catalog_changed(self) -> None:
+        """Note that models changed: every plan may look different."""
+        self._everything = True
+        self._woken.set()
+
+    def problems(self) -> list[str]:
+        """Return why plans are not what they should be, in sentences."""
+        problems = [
+            f"router {self._name(router_id)} keeps its last plan: {why}"
+            for router_id, why in (self._world.frozen | self._broken).items()
+        ]
+        if self._task is None:
+            problems.append("the plan compiler has not started")
+        elif self._task.done() and not self._task.cancelled():
+            problems.append(f"the plan compiler stopped: {self._task.exception()}")
+        return problems
+
+    async def _run(self) -> None:
+        held = False
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._look_s):
+                    await self._woken.wait()
+            if not self._lease.held:
+                held = False
+                self._woken.clear()  # the holder compiles; whoever takes over compiles everything
+                continue
+            if not held:
+                held = self._everything = True
+            if self._everything or self._changed:
+                await asyncio.sleep(self._burst_s)
+                await self._round()
+
+    async def _round(self) -> None:
+        """Compile what changed up to now; what fails stays noted as changed."""
+        self._woken.clear()
+        try:
+            await self._note_everything()
+            catalog = _Catalog(list(self._world.models()), self._world.catalog_revision)
+            for router_id in sorted(self._changed):
+                self._changed.discard(router_id)
+                try:
+                    await self._bring_up_to_date(router_id, catalog)
+                except LogError:
+                    self._changed.add(router_id)
+                    raise
+        except Conflict:
+            self._woken.set()  # another holder of the lease published first: look again at once
+        except LogError as error:
+            _log.warning("plans not published, trying again", error=str(error))
+
+    async def _note_everything(self) -> None:
+        if self._everything:
+            self._everything = False
+            try:
+                published = await self._plans.router_ids()
+            except LogError:
+                self._everything = True
+                raise
+            self._changed.update(published, self._world.routers)
+
+    async def _bring_up_to_date(self, router_id: str, catalog: _Catalog) -> None:
+        if router_id in self._world.frozen:
+            return
+        over = await self._plans.current(router_id)
+        router = self._world.routers.get(router_id)
+        if router is None:
+            self._broken.pop(router_id, None)
+            if over is not None:
+                await self._plans.withdraw(router_id)
+                _log.info("plan withdrawn", router=router_id)
+            return
+        plan = await self._compile(router, catalog)
+        if plan is not None and await self._plans.publish(plan, over):
+            self._metrics.published.inc()
+            _log.info("plan published", router=plan.slug, candidates=len(plan.candidates), hash=plan.hash)
+
+    async def _compile(self, router: RouterView, catalog: _Catalog) -> Plan | None:
+        inputs = {
+            "LR_CONFIG": router.sequence,
+            "lr_catalog": catalog.revision,
+            "epoch": self._lease.epoch,
+        }
+        arguments = (router.id, router.spec, catalog.models, self._strategies, inputs)
+        started = time.perf_counter()
+        try:
+            if len(catalog.models) >= MANY_MODELS:
+                plan = await asyncio.to_thread(compile_plan, *arguments)
+            else:
+                plan = compile_plan(*arguments)
+        except ContractBroken as error:
+            self._broken[router.id] = str(error)
+            return None
+        self._metrics.compile_seconds.observe(time.perf_counter() - started)
+        self._broken.pop(router.id, None)
+        return plan
+
+    def _name(self, router_id: str) -> str:
+        router = self._world.routers.get(router_id)
+        return router.spec.slug if router else router_id

@@ -1,0 +1,190 @@
+"""The admin API's ``routers``: list, show, create, replace, delete, and the plan that a router makes.
+
+Imported at its first request, see ``shared.runtime.admin``.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Header, Response
+
+from services.router.api.schemas import PlanOut, RouterIn, RouterOut, plan_out, router_out
+from services.router.domain.router import (
+    ROUTER,
+    CreateRouter,
+    DeleteRouter,
+    ReplaceRouter,
+    Router,
+    RouterCommand,
+    problem_of,
+)
+from services.router.domain.strategies import STRATEGIES
+from services.router.domain.world import RouterView, World
+from shared.contracts.config import ManualOrder, RouterSpec
+from shared.kernel.errors import LogDamaged, Refusal
+from shared.kernel.ids import NewId, RouterId
+from shared.log.aggregates import Aggregates, Loaded
+from shared.routing.compile import compile_plan
+from shared.runtime.admin import (
+    PREFIX,
+    Actor,
+    Cursor,
+    IfMatch,
+    Limit,
+    Page,
+    Problem,
+    admin_app,
+    etag,
+    expected_version,
+    paginate,
+    refused,
+)
+
+ROUTERS: Final = f"{PREFIX}/routers"
+_IDS: Final = uuid.UUID("6f1d3f52-6a0c-5d8e-9a3f-2b7c51e0a9d4")
+"""The namespace in which an Idempotency-Key becomes a router's id."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="idempotency-key", max_length=255, description="Creating again with the same key creates nothing"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Routers:
+    """What the routes need: the world to read, the aggregates to change, and the way to read one's own write."""
+
+    world: World
+    aggregates: Aggregates
+    new_id: NewId
+    reached: Callable[[int], Awaitable[None]]
+    """Waits until the world holds a stream sequence of ``LR_CONFIG``."""
+
+    def find(self, name: str) -> RouterView:
+        """Return the router with this slug or id; raises Problem."""
+        router = self.world.find(name)
+        if router is None:
+            raise Problem(404, "router_not_found", f"there is no router {name!r}")
+        return router
+
+    def check(self, spec: RouterSpec) -> RouterSpec:
+        """Return ``spec`` if a plan can be made of it; raises Problem."""
+        problem = problem_of(spec)
+        if problem is not None:
+            raise refused(problem)
+        if isinstance(spec.order, ManualOrder):
+            unknown = self.world.unknown_models(spec.order.models)
+            if unknown:
+                detail = f"order.models: no provider lists {', '.join(unknown)}"
+                raise Problem(422, "unknown_model", detail, models=unknown)
+        return spec
+
+    async def change(
+        self, router_id: str, command: RouterCommand, actor: str, expected: int | None = None
+    ) -> Loaded[Router]:
+        """Decide and write ``command``, and wait until the world shows it; raises Problem."""
+        try:
+            changed = await self.aggregates.handle(ROUTER, router_id, command, actor=actor, expected_version=expected)
+        except LogDamaged as error:
+            raise Problem(409, "router_frozen", f"the router cannot be changed: {error}") from error
+        if isinstance(changed, Refusal):
+            raise _refused(changed, command)
+        await self.reached(changed.sequence)
+        return changed
+
+    def preview(self, router_id: str, spec: RouterSpec, sequence: int = 0) -> PlanOut:
+        """Return the plan that ``spec`` makes of the catalog as it is."""
+        inputs = {"LR_CONFIG": sequence, "lr_catalog": self.world.catalog_revision}
+        return plan_out(compile_plan(router_id, spec, self.world.models(), STRATEGIES, inputs))
+
+
+def admin(routers: Routers) -> FastAPI:
+    """Return the application that serves ``/admin/v1/routers``."""
+    app = admin_app("router")
+    _reading(app, routers)
+    _writing(app, routers)
+    return app
+
+
+def _reading(app: FastAPI, routers: Routers) -> None:
+    @app.get(ROUTERS, summary="List routers")
+    async def list_routers(limit: Limit = 100, cursor: Cursor = None) -> Page[RouterOut]:
+        everything = sorted(routers.world.routers.values(), key=_slug)
+        page, following = paginate(everything, _slug, limit, cursor)
+        return Page(items=[router_out(router) for router in page], next_cursor=following)
+
+    @app.get(f"{ROUTERS}/{{name}}", summary="Show a router, by slug or id")
+    async def show_router(name: str, response: Response) -> RouterOut:
+        router = routers.find(name)
+        response.headers["etag"] = etag(router.version)
+        return router_out(router)
+
+    @app.get(f"{ROUTERS}/{{name}}/preview", summary="Show the plan of a router: candidates, reasons, left out")
+    def preview_router(name: str) -> PlanOut:
+        router = routers.find(name)
+        return routers.preview(router.id, router.spec, router.sequence)
+
+    @app.post(f"{ROUTERS}/preview", summary="Show the plan that a router would have; nothing is saved")
+    def preview_unsaved(body: RouterIn) -> PlanOut:
+        return routers.preview("", routers.check(body.spec()))
+
+
+def _writing(app: FastAPI, routers: Routers) -> None:
+    @app.post(ROUTERS, status_code=201, summary="Create a router")
+    async def create_router(
+        body: RouterIn, response: Response, actor: Actor, idempotency_key: IdempotencyKey = None
+    ) -> RouterOut:
+        router_id = RouterId(routers.new_id() if idempotency_key is None else _derived(idempotency_key))
+        existing = routers.world.routers.get(router_id)
+        if existing is not None:
+            members: dict[str, Any] = {"resource": router_out(existing).model_dump(mode="json")}
+            raise Problem(409, "router_exists", "this Idempotency-Key made a router already", **members)
+        created = await routers.change(router_id, CreateRouter(router_id, routers.check(body.spec())), actor)
+        response.headers["etag"] = etag(created.version)
+        response.headers["location"] = f"{ROUTERS}/{router_id}"
+        return _out(created)
+
+    @app.put(f"{ROUTERS}/{{name}}", summary="Replace a router")
+    async def replace_router(
+        name: str, body: RouterIn, response: Response, actor: Actor, if_match: IfMatch = None
+    ) -> RouterOut:
+        router = routers.find(name)
+        spec = routers.check(body.spec(router.spec.slug))
+        command = ReplaceRouter(spec, routers.world.users_of(router.spec.slug))
+        changed = await routers.change(router.id, command, actor, expected_version(if_match))
+        response.headers["etag"] = etag(changed.version)
+        return _out(changed)
+
+    @app.delete(f"{ROUTERS}/{{name}}", status_code=204, summary="Delete a router that nothing uses")
+    async def delete_router(name: str, actor: Actor, if_match: IfMatch = None) -> None:
+        router = routers.find(name)
+        command = DeleteRouter(routers.world.users_of(router.spec.slug))
+        await routers.change(router.id, command, actor, expected_version(if_match))
+
+
+def _refused(refusal: Refusal, command: RouterCommand) -> Problem:
+    """Return a refusal as a problem document, with the users of what is in use as a member of their own."""
+    if refusal.code == "router_in_use" and isinstance(command, ReplaceRouter | DeleteRouter):
+        return Problem(refusal.status, refusal.code, refusal.message, used_by=list(command.used_by))
+    return refused(refusal)
+
+
+def _slug(router: RouterView) -> str:
+    return router.spec.slug
+
+
+def _derived(idempotency_key: str) -> str:
+    return str(uuid.uuid5(_IDS, idempotency_key))
+
+
+def _out(changed: Loaded[Router]) -> RouterOut:
+    """Return the router that a change left behind."""
+    router = changed.state
+    if router.id is None or router.spec is None:
+        raise AssertionError("a router that was created or replaced has a specification")
+    view = RouterView(
+        id=router.id, spec=router.spec, version=changed.version, sequence=changed.sequence, default=router.default
+    )
+    return router_out(view)

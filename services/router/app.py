@@ -1,0 +1,74 @@
+"""The composition root of the router: the whole wiring on one screen."""
+
+from services.router.adapters.compiler import Compiler, Lease
+from services.router.adapters.defaults import DefaultRouters
+from services.router.adapters.metrics import Metrics
+from services.router.adapters.plans import PlanStore
+from services.router.domain.strategies import STRATEGIES
+from services.router.domain.world import World
+from services.router.projections.catalog import CatalogView
+from services.router.projections.configuration import ConfigurationFold, router_of
+from services.router.settings import RouterSettings
+from shared.kernel.clock import Clock
+from shared.kernel.ids import NewId
+from shared.log.aggregates import Aggregates
+from shared.log.folds import BucketWatcher, FoldRunner
+from shared.log.port import CATALOG, Entry, EventLog, Recorded
+from shared.log.snapshots import SnapshotStore
+from shared.runtime.asgi import App
+from shared.runtime.clock import SYSTEM_CLOCK, new_id
+from shared.runtime.lazy import LazyApp
+from shared.runtime.service import InternalApp, Part, Service
+
+
+def build(
+    settings: RouterSettings,
+    *,
+    log: EventLog,
+    lease: Lease,
+    clock: Clock = SYSTEM_CLOCK,
+    new_id: NewId = new_id,
+    token: str | None = None,
+) -> Service:
+    """Return the service; ``token`` is the service token its routes ask for, None in-process."""
+    world, metrics = World(), Metrics()
+    aggregates = Aggregates(log, clock=clock, new_id=new_id, source="router")
+    plans = PlanStore(log, clock=clock, new_id=new_id)
+    compiler = Compiler(world, plans, lease, metrics, strategies=STRATEGIES)
+    catalog = CatalogView(world)
+
+    def configuration_changed(recorded: Recorded) -> None:
+        router_id = router_of(recorded)
+        if router_id is not None:
+            compiler.router_changed(router_id)
+
+    def catalog_changed(entry: Entry) -> None:
+        if catalog.apply(entry):
+            compiler.catalog_changed()
+
+    configuration = FoldRunner(
+        log, ConfigurationFold(world), snapshots=SnapshotStore(settings.snapshots), changed=configuration_changed
+    )
+
+    def admin_app() -> App:
+        from services.router.api.admin import Routers, admin
+
+        return admin(Routers(world, aggregates, new_id, configuration.reached))
+
+    def not_ready() -> list[str]:
+        broken = [f"the catalog of provider {key} does not read: {why}" for key, why in catalog.broken.items()]
+        return [*configuration.problems(), *compiler.problems(), *broken]
+
+    parts: list[Part] = [
+        DefaultRouters(aggregates),
+        configuration,
+        BucketWatcher(log.bucket(CATALOG), catalog_changed),
+        compiler,
+    ]
+    routes: dict[str, App] = {"/admin/v1/routers": LazyApp(admin_app), "/metrics": metrics}
+    return Service(
+        name="router",
+        app=InternalApp(routes, token=token, not_ready=not_ready),
+        parts=parts,
+        not_ready=not_ready,
+    )

@@ -1,0 +1,1 @@
+"""Folds of the log into the world that plans are compiled from."""
