@@ -1,0 +1,186 @@
+"""The EventLog on NATS JetStream."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from shared.contracts.envelope import Event, encode_event
+from shared.kernel.errors import Conflict, LogUnavailable, OutcomeUnknown
+from shared.log.messages import matches, read_message
+from shared.log.nats_bucket import NatsBucket
+from shared.log.nats_connection import TIMEOUT_S, ApiError, Connection, checked
+from shared.log.nats_reading import pages, stream_state, tail
+from shared.log.port import BUCKETS, STREAMS, Append, Position, Recorded
+
+MAX_BATCH: Final = 1_000
+"""Events in one atomic append: the server's limit (error 10199 above it)."""
+
+_BATCHES_AT_ONCE: Final = 16
+"""A server takes 50 open batches per stream."""
+
+_CONFLICTS: Final = frozenset({10071, 10164, 10201})
+"""Wrong last sequence, its constant form, and a message id in the batch that is stored already."""
+
+_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+_MESSAGE_ID: Final = "Nats-Msg-Id"
+
+
+class NatsLog:
+    """All streams and buckets of one LocalRouter on a NATS server or cluster."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._batches = asyncio.Semaphore(_BATCHES_AT_ONCE)
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        name: str = "localrouter",
+        limit_s: float = TIMEOUT_S,
+    ) -> "NatsLog":
+        """Return a connected log; ``url`` may name several servers, separated by commas.
+
+        Raises StartRefused for a refused user, LogUnavailable when nobody answers within ``limit_s``.
+        """
+        connection = Connection(url, user=user, password=password, name=name)
+        await connection.open(limit_s)
+        return cls(connection)
+
+    async def append(self, *writes: Append) -> list[int]:
+        """Write all or nothing. An append that was written before (the same event ids) succeeds again.
+
+        Raises ValueError for more than 1,000 events or for several streams, Conflict, OutcomeUnknown, LogUnavailable.
+        """
+        count = sum(len(write.events) for write in writes)
+        if not count or not all(write.events for write in writes):
+            raise ValueError("an append needs an event for each of its subjects")
+        if count > MAX_BATCH:
+            raise ValueError(f"{count} events in one append, at most {MAX_BATCH} are allowed")
+        if len({write.subject for write in writes}) != len(writes):
+            raise ValueError("a subject appears twice in one append")
+        if len({stream_of(write.subject) for write in writes}) != 1:
+            raise ValueError("one append goes to one stream")
+        try:
+            last = await (self._one(writes[0]) if count == 1 else self._batch(writes))
+        except ApiError as error:
+            if error.code not in _CONFLICTS:
+                raise LogUnavailable(f"the log took nothing: {error}") from error
+            landed = await self._landed(writes)
+            if landed is None:
+                raise Conflict(writes[0].subject, writes[0].expected or 0) from error
+            return landed
+        return _ends(writes, last)
+
+    async def _one(self, write: Append) -> int:
+        headers = _headers(write.events[0], write.expected)
+        answer = await self.connection.request(write.subject, encode_event(write.events[0]), headers=headers)
+        return checked(answer)["seq"]
+
+    async def _batch(self, writes: tuple[Append, ...]) -> int:
+        """Publish as one atomic batch, of which only the last message is answered.
+
+        https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md
+        """
+        messages = [
+            (write.subject, encode_event(item), _headers(item, write.expected if index == 0 else None))
+            for write in writes
+            for index, item in enumerate(write.events)
+        ]
+        batch = writes[0].events[0].id
+        async with self._batches:
+            await self.connection.ready()
+            for number, (subject, payload, headers) in enumerate(messages, 1):
+                headers |= {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+                if number < len(messages):
+                    await self.connection.send(subject, payload, headers=headers)
+            subject, payload, headers = messages[-1]
+            answer = await self.connection.request(subject, payload, headers=headers | {"Nats-Batch-Commit": "1"})
+            return checked(answer)["seq"]
+
+    async def _landed(self, writes: tuple[Append, ...]) -> list[int] | None:
+        """Return where these very events are, if an earlier try of this append was written after all."""
+        ends: list[int] = []
+        try:
+            for write in writes:
+                wanted = {item.id for item in write.events}
+                end = 0
+                async for recorded in self.read(stream_of(write.subject), write.subject, after=write.expected or 0):
+                    if recorded.event is not None and recorded.event.id in wanted:
+                        wanted.discard(recorded.event.id)
+                        end = recorded.sequence
+                if wanted:
+                    return None
+                ends.append(end)
+        except LogUnavailable as error:
+            raise OutcomeUnknown(f"a conflict that could not be read back: {error}") from error
+        return ends
+
+    async def publish(self, subject: str, payload: bytes, *, message_id: str) -> int:
+        """Store one message once per ``message_id`` within the stream's dedupe window.
+
+        Raises OutcomeUnknown, LogUnavailable.
+        """
+        answer = await self.connection.request(subject, payload, headers={_MESSAGE_ID: message_id})
+        try:
+            return checked(answer)["seq"]
+        except ApiError as error:
+            raise LogUnavailable(f"the log took nothing: {error}") from error
+
+    async def read(self, stream: str, subject: str = "", *, after: int = 0) -> AsyncGenerator[Recorded, None]:
+        """Yield what is there; raises LogUnavailable."""
+        async for message in pages(self.connection, stream, subject or STREAMS[stream], after):
+            yield read_message(stream, message.subject, message.sequence, message.payload)
+
+    async def follow(self, stream: str, subject: str = "", *, after: int = 0) -> AsyncGenerator[Recorded, None]:
+        """Yield everything after ``after``, for ever; raises LogDamaged when the stream is not the one it was."""
+        async with contextlib.aclosing(tail(self.connection, stream, subject or STREAMS[stream], after)) as messages:
+            async for message in messages:
+                yield read_message(stream, message.subject, message.sequence, message.payload)
+
+    async def position(self, stream: str) -> Position:
+        """Return where a stream stands; raises LogDamaged when there is none, LogUnavailable."""
+        state = await stream_state(self.connection, stream)
+        return Position(state.identity, state.last)
+
+    def bucket(self, name: str) -> NatsBucket:
+        """Return a bucket."""
+        if name not in BUCKETS:
+            raise ValueError(f"no bucket {name}")
+        return NatsBucket(self.connection, name)
+
+    def connected(self) -> bool:
+        """Whether the server answers at the moment."""
+        return self.connection.connected()
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self.connection.close()
+
+
+def stream_of(subject: str) -> str:
+    """Return the stream that keeps a subject."""
+    for name, pattern in STREAMS.items():
+        if matches(pattern, subject):
+            return name
+    raise ValueError(f"no stream keeps {subject}")
+
+
+def _headers(item: Event, expected: int | None) -> dict[str, str]:
+    headers = {_MESSAGE_ID: item.id}
+    if expected is not None:
+        headers[_EXPECTED] = str(expected)
+    return headers
+
+
+def _ends(writes: tuple[Append, ...], last: int) -> list[int]:
+    """Return the last sequence of each write of an append whose last message got ``last``: they follow each other."""
+    ends: list[int] = []
+    for write in reversed(writes):
+        ends.append(last)
+        last -= len(write.events)
+    return ends[::-1]
