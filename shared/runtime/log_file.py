@@ -5,7 +5,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,7 @@ class LogWriter:
         self._file = file
         self._lost = lost
         self._waiting: queue.SimpleQueue[Line | threading.Event] = queue.SimpleQueue()
+        self._counting = threading.Lock()
         self._dropped = 0
         self._why = ""
         self._hurry = threading.Event()
@@ -108,8 +109,7 @@ class LogWriter:
         if self._waiting.qsize() < MAX_WAITING:
             self._waiting.put(line)
         else:
-            self._dropped += 1
-            self._why = "the disk was too slow"
+            self._drop(1, "the disk was too slow")
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until everything put before is written; False when that took longer than ``timeout_s``."""
@@ -138,20 +138,24 @@ class LogWriter:
     def _write_batch(self, first: Line | threading.Event) -> None:
         lines: list[Line] = []
         flushed: list[threading.Event] = []
-        item: Line | threading.Event = first
-        with suppress(queue.Empty):
-            while len(lines) < MAX_WAITING:
-                if isinstance(item, Line):
-                    lines.append(item)
-                else:
-                    flushed.append(item)
-                item = self._waiting.get_nowait()
-        if self._dropped:
+        items = itertools.chain((first,), self._waiting_now())
+        for item in itertools.islice(items, MAX_WAITING):
+            if isinstance(item, Line):
+                lines.append(item)
+            else:
+                flushed.append(item)
+        with self._counting:
             dropped, self._dropped = self._dropped, 0
+        if dropped:
             lines.append(self._lost(dropped, self._why))
         self._append(lines)
         for event in flushed:
             event.set()
+
+    def _waiting_now(self) -> Iterator[Line | threading.Event]:
+        with suppress(queue.Empty):
+            while True:
+                yield self._waiting.get_nowait()
 
     def _append(self, lines: list[Line]) -> None:
         human = "".join(line.human for line in lines if line.human is not None)
@@ -164,5 +168,9 @@ class LogWriter:
         try:
             self._file.write(b"".join(line.json for line in lines))
         except OSError as error:  # a full disk ends no request; the loss is said as soon as there is room again
-            self._dropped += len(lines)
-            self._why = error.strerror or str(error)
+            self._drop(len(lines), error.strerror or str(error))
+
+    def _drop(self, count: int, why: str) -> None:
+        with self._counting:
+            self._dropped += count
+            self._why = why

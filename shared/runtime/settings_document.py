@@ -1,16 +1,21 @@
 """The YAML of a settings file: its values, the line each stands on, and comments that survive a rewrite."""
 
 import io
+import warnings
 from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from shared.kernel.errors import SettingsInvalid
+from shared.runtime.settings import VERSION
 from shared.runtime.settings_problems import Location, found
 
 _UNFOLDED: Final = 10_000
+_FROM_RUAMEL: Final = (YAMLError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
+"""Its scalars raise what Python does on the way: ValueError for 2001-99-99, IndexError for ``!!int`` without digits."""
 
 
 class Document:
@@ -34,10 +39,11 @@ class Document:
         node: Any = self._root
         for part in location:
             where: Any = _positions(node).get(part)
-            if where is None:
+            line = line if where is None else where[0]  # a section that a migration made stands on no line
+            try:
+                node = node[part]
+            except (LookupError, TypeError):
                 break
-            line = where[0]
-            node = node[part]
         return line + 1
 
     def assign(self, section: str, name: str, value: Any) -> bool:
@@ -83,16 +89,17 @@ def read_document(name: str, content: bytes) -> Document:
     """Read the content of the file ``name``; raises SettingsInvalid with the line where it is no YAML mapping."""
     try:
         text = content.decode("utf-8-sig")
-        root: Any = _yaml().load(text)
+        if all(line.lstrip()[:1] in ("", "#") for line in text.splitlines()):
+            text = f"{text.rstrip()}\nversion: {VERSION}\n"  # a name for the comments to stand above
+        with warnings.catch_warnings(action="ignore", category=ReusedAnchorWarning):
+            root: Any = _yaml().load(text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SettingsInvalid([f"{name}:{line}: the file is not UTF-8: byte 0x{content[error.start]:02x}"]) from error
     except MarkedYAMLError as error:
         raise SettingsInvalid([_syntax(name, error)]) from error
-    except (YAMLError, ValueError, RecursionError) as error:  # ruamel's own scalars raise ValueError: 2001-99-99
+    except _FROM_RUAMEL as error:
         raise SettingsInvalid([f"{name}: not YAML: {_one_line(error)}"]) from error
-    if root is None:  # empty, or comments alone: those stay above the first name
-        root = _yaml().load(f"{text.rstrip()}\nversion: 1\n")
     if not isinstance(root, CommentedMap):
         raise SettingsInvalid([f"{name}:1: found {found(root)}, allowed: names with values, such as server:"])
     return Document(root)
@@ -126,8 +133,20 @@ def _one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+class _Representer(RoundTripRepresenter):
+    """Says ``null``, where ruamel would leave a value out."""
+
+    def represent_none(self, data: None) -> Any:
+        """Return the node of ``null``."""
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Representer.add_representer(type(None), _Representer.represent_none)
+
+
 def _yaml() -> YAML:
     yaml = YAML(typ="rt")
+    yaml.Representer = _Representer
     yaml.preserve_quotes = True
     yaml.width = _UNFOLDED
     yaml.indent(mapping=2, sequence=4, offset=2)
