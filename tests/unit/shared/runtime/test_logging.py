@@ -252,8 +252,8 @@ def test_what_a_slow_disk_cannot_take_is_dropped_and_counted(tmp_path: Path):
     received: list[bytes] = []
     closing = threading.Thread(target=writer.close)
     closing.start()
-    while select.select([pipe], [], [], 0.1)[0] or closing.is_alive():
-        received.append(os.read(pipe, 1 << 20))
+    while (readable := select.select([pipe], [], [], 0.1)[0]) or closing.is_alive():
+        received += [os.read(pipe, 1 << 20) for _ in readable]
     closing.join()
     os.close(pipe)
     found = [json.loads(text)["n"] for text in b"".join(received).splitlines()]
