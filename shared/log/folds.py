@@ -13,11 +13,20 @@ from shared.log.snapshots import Snapshot, SnapshotStore
 class Fold(Protocol):
     """Pure state over one stream. ``dump`` and ``load`` make a snapshot of it and read one back."""
 
-    name: str
-    """Names the snapshot: unique within a service."""
-    stream: str
-    subject: str
-    """NATS pattern; empty: the whole stream."""
+    @property
+    def name(self) -> str:
+        """Names the snapshot: unique within a service."""
+        ...
+
+    @property
+    def stream(self) -> str:
+        """The stream it folds."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """NATS pattern; empty: the whole stream."""
+        ...
 
     def apply(self, recorded: Recorded) -> None:
         """Take one message. A message that does not read (``broken``) freezes its aggregate, it is not skipped."""

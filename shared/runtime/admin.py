@@ -4,7 +4,7 @@ Imported only when the admin API is loaded: FastAPI costs 20 MB that an idle gat
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import FastAPI, Header, Query, Request
@@ -111,7 +111,7 @@ def expected_version(if_match: str | None) -> int | None:
     return int(text)
 
 
-def paginate(items: Sequence[T], key: Any, limit: int, cursor: str | None) -> tuple[list[T], str | None]:
+def paginate(items: Sequence[T], key: Callable[[T], str], limit: int, cursor: str | None) -> tuple[list[T], str | None]:
     """Return one page of ``items`` (sorted by ``key``, a function to a text) and the cursor of the next."""
     after = decode_cursor(cursor)
     rest = [item for item in items if after is None or key(item) > after]

@@ -1,7 +1,7 @@
 """What a service is to the process it lives in: an ASGI application, a life, and what keeps it from being ready."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -29,7 +29,7 @@ class Service:
     name: str
     app: App
     """Everything it serves over HTTP, health and metrics included."""
-    parts: list[Part] = field(default_factory=list[Part])
+    parts: Sequence[Part] = ()
     not_ready: Callable[[], list[str]] = field(default=list)
     """Why it cannot do its job now, in sentences; empty: ready."""
 

@@ -86,6 +86,12 @@ class Journal:
         """Up to where the log has acknowledged every record."""
         return self._acked
 
+    def waiting_bytes(self) -> int:
+        """Return how many bytes of journal the log has not acknowledged."""
+        number, offset = self._acked
+        later = sum(segment.size for segment in self._segments.values() if segment.number > number)
+        return later + max(0, self._segments[number].size - offset if number in self._segments else 0)
+
     def opened(self, request_id: str, interrupted: bytes) -> None:
         """Note that a request is about to go upstream, with the record it has if it never ends.
 

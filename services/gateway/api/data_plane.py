@@ -101,6 +101,7 @@ class DataPlane:
         self._derived_from = (0, 0, 0)
         self.draining = False
         """Shutting down: what runs may end, nothing new begins."""
+        self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request below ``/v1``."""
@@ -115,16 +116,17 @@ class DataPlane:
             opened=self._journal.opened,
             closed=self._journal.closed,
         )
+        self.running += 1
         try:
             await self._serve(path, exchange, scope, receive)
         except ApiError as error:
             await self._answer_error(exchange, error)
-        except Exception:
+        except Exception:  # the outermost loop: the client gets an answer and the record is closed
             log.exception("request broke", request_id=exchange.id, path=path)
             broken = ApiError(500, "internal_error", "LocalRouter failed on this request.", kind="server_error")
             await self._answer_error(exchange, broken)
-            if not exchange.attempts:
-                raise
+        finally:
+            self.running -= 1
 
     async def _serve(self, path: str, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         request_id = header(scope, b"x-request-id")

@@ -37,7 +37,7 @@ class PublicApp:
         not_ready: Callable[[], list[str]],
         refuse: Callable[[], str | None],
     ) -> None:
-        """``admin``: applications by the first segment after ``/admin/v1/``; ``refuse`` says why no request is taken."""
+        """``admin``: applications by the first segment after ``/admin/v1/``; ``refuse`` says why none is taken."""
         self._data_plane = data_plane
         self._admin = admin
         self._metrics = metrics

@@ -60,9 +60,9 @@ class KnownKey:
 class KeyRing:
     """The fold of all keys."""
 
-    name: Final = "keys"
-    stream: Final = LR_CONFIG
-    subject: Final = "lr.config.key.*"
+    name = "keys"
+    stream = LR_CONFIG
+    subject = "lr.config.key.*"
 
     def __init__(self) -> None:
         self.generation = 0

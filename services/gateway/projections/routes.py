@@ -109,9 +109,9 @@ class Catalog:
 class Health:
     """The health overlay: the newest state of every provider."""
 
-    name: Final = "health"
-    stream: Final = LR_HEALTH
-    subject: Final = ""
+    name = "health"
+    stream = LR_HEALTH
+    subject = ""
 
     def __init__(self) -> None:
         self.states: dict[str, ProviderHealth] = {}

@@ -1,0 +1,213 @@
+"""The composition root of the gateway: the one place where its ports meet their adapters."""
+
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from services.gateway.adapters.journal import Journal
+from services.gateway.adapters.log_watch import LogWatch
+from services.gateway.adapters.outbox import Outbox
+from services.gateway.adapters.peppers import Peppers
+from services.gateway.api.data_plane import DataPlane, RefusalCap
+from services.gateway.api.health import HealthView, Readiness
+from services.gateway.api.keys import Keys
+from services.gateway.api.public import PublicApp
+from services.gateway.domain.origin import LOOPBACK, Hosts, Origins
+from services.gateway.projections.keys import KeyRing
+from services.gateway.projections.routes import Catalog, Health, Plans
+from services.gateway.settings import GatewaySettings
+from shared.contracts.config import KeyOptions
+from shared.contracts.frames import Completions
+from shared.kernel.clock import Clock
+from shared.kernel.errors import Refusal, StartRefused
+from shared.kernel.ids import NewId
+from shared.kernel.secrets import Secret
+from shared.log.aggregates import Aggregates
+from shared.log.folds import BucketWatcher, FoldRunner
+from shared.log.port import CATALOG, PLANS, SECRETS, EventLog
+from shared.log.secrets import SecretStore
+from shared.log.snapshots import SnapshotStore
+from shared.runtime.asgi import App, Receive, Scope, Send, respond
+from shared.runtime.lazy import LazyApp
+from shared.runtime.metrics import metrics_app
+from shared.runtime.service import Service
+
+OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "router": ("routers",),
+    "providers": ("providers", "models", "vendors"),
+    "metrics": ("usage", "requests"),
+}
+"""Which other service serves which part of the admin API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The gateway as a part of a process."""
+
+    service: Service
+    first_key: Callable[[], Awaitable[Secret | None]]
+    """Makes the first key ever, or returns None when one was made before."""
+    drain: Callable[[], None]
+    """Take no new request: the process is about to end."""
+
+
+def build(
+    settings: GatewaySettings,
+    *,
+    log: EventLog,
+    secrets: SecretStore,
+    completions: Completions,
+    services: Mapping[str, App],
+    readiness: Mapping[str, Readiness],
+    admin_token: str,
+    snapshots: SnapshotStore,
+    clock: Clock,
+    new_id: NewId,
+    registries: tuple[CollectorRegistry, ...] = (),
+) -> Gateway:
+    """Wire the gateway. ``services`` are the other services' applications by name (``OWNERS``), ``registries`` what
+    ``/metrics`` shows besides the gateway's own."""
+    ring, plans, catalog, health = KeyRing(), Plans(), Catalog(), Health()
+    peppers = Peppers(log.bucket(SECRETS), secrets, new_id)
+    journal = Journal(settings.journal)
+    outbox = Outbox(journal, log, settings.gateway_id)
+    watch = LogWatch(log, clock)
+    keys_runner = FoldRunner(log, ring, snapshots=snapshots)
+    health_runner = FoldRunner(log, health, snapshots=snapshots)
+    keys = Keys(
+        Aggregates(log, clock=clock, new_id=new_id, source="gateway"),
+        ring,
+        keys_runner,
+        plans,
+        catalog,
+        newest_pepper=peppers.newest,
+        clock=clock,
+        new_id=new_id,
+    )
+    data_plane = DataPlane(
+        keys=ring,
+        peppers=peppers,
+        plans=plans,
+        catalog=catalog,
+        health=health,
+        completions=completions,
+        journal=_WakingJournal(journal, outbox),
+        refusals=RefusalCap(),
+        clock=clock,
+        new_id=new_id,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+    )
+
+    def problems() -> list[str]:
+        away = watch.away_for_s()
+        cut_off = [f"cut off from the event log for {away:.0f} s"] if away > settings.cut_off_after_s else []
+        missing = peppers.missing(ring.pepper_ids())
+        return [*cut_off, *missing, *ring.problems(), *plans.problems(), *catalog.problems()]
+
+    def not_ready() -> list[str]:
+        return [*keys_runner.problems(), *health_runner.problems(), *problems()]
+
+    def refuse() -> str | None:
+        away = watch.away_for_s()
+        if settings.host in LOOPBACK or away <= settings.cut_off_after_s:
+            return None
+        return f"This gateway is cut off from its log for {away:.0f} s and cannot know which keys still hold."
+
+    async def own_readiness() -> list[str]:
+        return not_ready()
+
+    health_view = HealthView(catalog, health, {"gateway": own_readiness, **readiness}, problems)
+    app = PublicApp(
+        data_plane=data_plane,
+        admin={**_admin_of(services), **_own_admin(keys, health_view)},
+        metrics=metrics_app(_registry(journal, data_plane), *registries),
+        hosts=Hosts([*settings.allowed_hosts, *_own_names(settings.host)]),
+        origins=Origins(settings.cors_origins),
+        admin_token=admin_token,
+        not_ready=not_ready,
+        refuse=refuse,
+    )
+    parts = [
+        peppers,
+        BucketWatcher(log.bucket(CATALOG), catalog.apply),
+        BucketWatcher(log.bucket(PLANS), plans.apply),
+        keys_runner,
+        health_runner,
+        watch,
+        outbox,
+    ]
+
+    async def first_key() -> Secret | None:
+        if ring.ever_created:
+            return None
+        options = KeyOptions(name="", target=(await keys.settings()).state.default_target)
+        made = await keys.create(options, actor="first start")
+        if isinstance(made, Refusal):
+            raise StartRefused(f"the first key could not be made: {made.message}")
+        return made[1]
+
+    def drain() -> None:
+        data_plane.draining = True
+
+    return Gateway(Service(name="gateway", app=app, parts=parts, not_ready=not_ready), first_key, drain)
+
+
+class _WakingJournal:
+    """The journal of the data plane: what is closed is also to be shipped."""
+
+    def __init__(self, journal: Journal, outbox: Outbox) -> None:
+        self._journal = journal
+        self._wake = outbox.wake
+        self.opened = journal.opened
+
+    @property
+    def full(self) -> bool:
+        return self._journal.full
+
+    def closed(self, request_id: str, record: bytes) -> None:
+        self._journal.closed(request_id, record)
+        self._wake()
+
+
+def _admin_of(services: Mapping[str, App]) -> dict[str, App]:
+    return {resource: app for name, app in services.items() for resource in OWNERS[name]}
+
+
+def _own_admin(keys: Keys, health: HealthView) -> dict[str, App]:
+    def load() -> App:
+        from services.gateway.api.admin import build as build_admin
+
+        return build_admin(keys, health)
+
+    admin = LazyApp(load)
+    return {"keys": admin, "settings": admin, "health": admin, "openapi.json": _openapi}
+
+
+async def _openapi(_: Scope, __: Receive, send: Send) -> None:
+    document = (Path(__file__).parent / "api" / "openapi.json").read_bytes()
+    await respond(send, 200, document, b"application/json")
+
+
+def _own_names(host: str) -> list[str]:
+    """Return the machine's own names and addresses where it listens on them."""
+    if host in LOOPBACK:
+        return []
+    names = [host, socket.gethostname(), socket.getfqdn()]
+    with contextlib.suppress(OSError):
+        names += [str(found[4][0]) for found in socket.getaddrinfo(socket.gethostname(), None)]
+    return names
+
+
+def _registry(journal: Journal, data_plane: DataPlane) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    waiting = Gauge("localrouter_outbox_bytes", "Usage in the journal that the log has not yet", registry=registry)
+    waiting.set_function(journal.waiting_bytes)
+    running = Gauge("localrouter_requests_running", "Requests being answered now", registry=registry)
+    running.set_function(lambda: data_plane.running)
+    return registry
