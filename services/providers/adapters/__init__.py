@@ -1,0 +1,1 @@
+"""I/O out: vendors over HTTP, the built-in model, credentials, probes."""

@@ -1,0 +1,267 @@
+"""One attempt at one provider: translate, send, read, classify, and say what came of it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Final, Protocol
+
+import aiohttp
+import msgspec
+import structlog
+from yarl import URL
+
+from services.providers.adapters.credentials import Credentials, Usable
+from services.providers.adapters.upstream import Upstream, read_capped
+from services.providers.domain.dialect import Outgoing, Reader, malformed
+from services.providers.domain.errors import clean, failed
+from services.providers.domain.registry import VENDORS
+from services.providers.domain.translate import translated
+from services.providers.domain.vendor import Vendor
+from services.providers.projections.providers import ProviderView
+from shared.contracts.frames import Completion, Fail, FailureKind, Frame, Head, Tail
+from shared.contracts.usage import Tokens
+from shared.kernel.clock import Clock
+
+MAX_ANSWER: Final = 64 * 1024 * 1024
+MAX_ERROR: Final = 64 * 1024
+_LINGER_S: Final = 0.25
+"""How long the end of a connection is waited for after the end of an answer, so that it can be used again."""
+_ENCODE: Final = msgspec.json.Encoder().encode
+_REJECTED: Final = (FailureKind.AUTHENTICATION, FailureKind.QUOTA, FailureKind.RATE_LIMITED)
+
+log = structlog.get_logger("providers")
+
+
+class LocalModel(Protocol):
+    """The built-in model."""
+
+    async def address(self) -> tuple[str, str]:
+        """Return base URL and API key of the running model, starting it if need be; raises OSError, TimeoutError."""
+        ...
+
+    def using(self) -> contextlib.AbstractContextManager[None]:
+        """Keep it from being stopped while a request runs."""
+        ...
+
+
+class Traffic(Protocol):
+    """Watches attempts and may keep one from being made."""
+
+    def admit(self, view: ProviderView) -> str | None:
+        """Return why no request may go to the provider now, or None."""
+        ...
+
+    def ended(self, view: ProviderView, request: Completion, outcome: Fail | Tail | None, duration_s: float) -> None:
+        """An admitted attempt ended; None: it was cancelled."""
+        ...
+
+
+class UpstreamCompletions:
+    """The ``Completions`` port over the vendors' HTTP APIs."""
+
+    def __init__(
+        self,
+        *,
+        find: Callable[[str], ProviderView | None],
+        upstream: Upstream,
+        credentials: Credentials,
+        local_model: LocalModel | None,
+        traffic: Traffic,
+        clock: Clock,
+    ) -> None:
+        self._find = find
+        self._upstream = upstream
+        self._credentials = credentials
+        self._local_model = local_model
+        self._traffic = traffic
+        self._clock = clock
+
+    async def complete(self, request: Completion) -> AsyncGenerator[Frame, None]:
+        """Make one attempt; see ``Completions``."""
+        view = self._find(request.provider_id)
+        if view is None or not view.spec.enabled:
+            yield _unavailable(f"provider {request.provider_id} is not here or not enabled")
+            return
+        vendor = VENDORS[view.spec.vendor]
+        out = translated(request, vendor, int(self._clock.now().timestamp()))
+        if isinstance(out, Fail):
+            yield out
+            return
+        refused = self._traffic.admit(view)
+        if refused is not None:
+            yield _unavailable(refused)
+            return
+        outcome: Fail | Tail | None = None
+        started = self._clock.monotonic()
+        try:
+            async with contextlib.aclosing(self._attempt(request, view, vendor, out)) as frames:
+                async for frame in frames:
+                    if isinstance(frame, Fail | Tail):
+                        outcome = frame
+                    yield frame
+        finally:
+            self._traffic.ended(view, request, outcome, self._clock.monotonic() - started)
+
+    async def _attempt(
+        self, request: Completion, view: ProviderView, vendor: Vendor, out: Outgoing
+    ) -> AsyncGenerator[Frame, None]:
+        credential = await self._credentials.of(view) if vendor.credential != "none" else None
+        if credential is None and vendor.credential == "required":
+            yield _unavailable(f"provider {view.spec.slug} has no credential")
+            return
+        identity = credential.id if credential else None
+        limits = request.timeouts
+        began = asyncio.get_running_loop().time()
+        total_at = began + limits.total_ms / 1_000
+        with self._in_use(vendor):
+            try:
+                response = await self._send(request, view, vendor, out, credential)
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                yield _not_sent(error, view, identity)
+                return
+            try:
+                if response.status != 200:
+                    yield await self._refused(response, view, credential)
+                    return
+                if credential is not None:
+                    self._credentials.accept(credential.id)
+                yield Head(
+                    status=200,
+                    content_type="text/event-stream" if request.stream else "application/json",
+                    upstream_request_id=response.headers.get("x-request-id"),
+                    credential_id=identity,
+                    dropped_params=out.dropped,
+                )
+                if not request.stream:
+                    for frame in await _read_whole(response, out, total_at):
+                        yield frame
+                    return
+                reader = out.reader()
+                first_at = began + limits.first_token_ms / 1_000
+                async with contextlib.aclosing(
+                    _read_stream(response, reader, first_at=first_at, idle_s=limits.idle_ms / 1_000, total_at=total_at)
+                ) as frames:
+                    async for frame in frames:
+                        yield frame
+            finally:
+                response.close()
+
+    def _in_use(self, vendor: Vendor) -> contextlib.AbstractContextManager[None]:
+        if vendor.slug == "local" and self._local_model is not None:
+            return self._local_model.using()
+        return contextlib.nullcontext()
+
+    async def _send(
+        self, request: Completion, view: ProviderView, vendor: Vendor, out: Outgoing, credential: Usable | None
+    ) -> aiohttp.ClientResponse:
+        limits = request.timeouts
+        base_url = view.spec.base_url
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if request.stream else "application/json",
+            "accept-encoding": "identity",
+            "user-agent": "LocalRouter",
+            **vendor.headers,
+            **view.spec.options.headers,
+        }
+        if request.idempotency_key is not None:
+            headers["idempotency-key"] = request.idempotency_key
+        answer_ms = min(limits.first_token_ms, limits.total_ms) if request.stream else limits.total_ms
+        async with asyncio.timeout(answer_ms / 1_000):
+            if vendor.slug == "local":
+                if self._local_model is None:
+                    raise OSError("the built-in model is not installed or switched off")
+                base_url, key = await self._local_model.address()
+                headers["authorization"] = f"Bearer {key}"
+            elif credential is not None:
+                headers["authorization"] = f"Bearer {credential.secret.reveal()}"
+            return await self._upstream.send(
+                "POST",
+                URL(base_url.rstrip("/") + out.path, encoded=True),
+                headers,
+                _ENCODE(out.body),
+                local=view.spec.local,
+                connect_s=limits.connect_ms / 1_000,
+                answer_s=answer_ms / 1_000,
+            )
+
+    async def _refused(self, response: aiohttp.ClientResponse, view: ProviderView, credential: Usable | None) -> Fail:
+        body = b""
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(5):
+                body = await response.content.read(MAX_ERROR)
+        failure = failed(
+            response.status,
+            body,
+            {name.lower(): value for name, value in response.headers.items()},
+            now=self._clock.now(),
+            credential_id=credential.id if credential else None,
+            secret=credential.secret.reveal() if credential else None,
+        )
+        if credential is not None and failure.kind in _REJECTED:
+            self._credentials.reject(credential.id)
+        return failure
+
+
+async def _read_whole(response: aiohttp.ClientResponse, out: Outgoing, total_at: float) -> list[Frame]:
+    try:
+        async with asyncio.timeout_at(total_at):
+            body = await read_capped(response, MAX_ANSWER)
+    except TimeoutError:
+        return [_timed_out("the vendor's answer took longer than the total limit")]
+    except (aiohttp.ClientError, OSError) as error:
+        return [Fail(kind=FailureKind.CUT, message=clean(f"the connection ended in the answer: {error}"))]
+    if body is None:
+        return [malformed("the vendor's answer is larger than 64 MiB")]
+    return out.whole(body)
+
+
+async def _read_stream(
+    response: aiohttp.ClientResponse, reader: Reader, *, first_at: float, idle_s: float, total_at: float
+) -> AsyncGenerator[Frame, None]:
+    """Read until the answer is over; until the model has begun ``first_at`` limits, then silence does."""
+    content = response.content
+    clock = asyncio.get_running_loop().time
+    while True:
+        limit = clock() + idle_s if reader.alive else first_at
+        try:
+            async with asyncio.timeout_at(min(limit, total_at)):
+                data = await content.readany()
+        except TimeoutError:
+            what = "silence, or the total limit" if reader.alive else "no token in time"
+            yield _timed_out(f"the vendor's stream: {what}", reader.tokens())
+            return
+        except (aiohttp.ClientError, OSError) as error:
+            message = clean(f"the connection ended in the stream: {error}")
+            yield Fail(kind=FailureKind.CUT, message=message, tokens=reader.tokens())
+            return
+        frames = reader.feed(data) if data else reader.finish()
+        for frame in frames:
+            if isinstance(frame, Tail | Fail):
+                yield frame
+                if isinstance(frame, Tail) and data:
+                    await _linger(content)
+                return
+            yield frame
+
+
+async def _linger(content: aiohttp.StreamReader) -> None:
+    """Take the end of a chunked body, which mostly is there already: only then is the connection used again."""
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(_LINGER_S):
+            await content.readany()
+
+
+def _unavailable(message: str) -> Fail:
+    return Fail(kind=FailureKind.UNAVAILABLE, message=message)
+
+
+def _timed_out(message: str, tokens: Tokens | None = None) -> Fail:
+    return Fail(kind=FailureKind.TIMEOUT, message=message, tokens=tokens or Tokens())
+
+
+def _not_sent(error: Exception, view: ProviderView, credential_id: str | None) -> Fail:
+    """Return the failure of a request that got no answer."""
+    kind = FailureKind.TIMEOUT if isinstance(error, TimeoutError) else FailureKind.CONNECT
+    what = "did not answer in time" if kind is FailureKind.TIMEOUT else f"cannot be reached: {error}"
+    return Fail(kind=kind, message=clean(f"provider {view.spec.slug} {what}"), credential_id=credential_id)

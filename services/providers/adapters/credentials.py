@@ -1,0 +1,101 @@
+"""The credentials of providers: unsealed once and kept in memory, or taken from the environment, never shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from services.providers.domain.provider import secret_context
+from services.providers.domain.registry import VENDORS
+from services.providers.projections.providers import ProviderView
+from shared.kernel.errors import SealBroken
+from shared.kernel.secrets import Secret
+
+ENVIRONMENT: Final = "environment"
+"""The id of a credential that is an environment variable's."""
+
+log = structlog.get_logger("providers")
+
+
+class Secrets(Protocol):
+    """Sealed secrets by id (``shared.log.secrets``)."""
+
+    async def put(self, secret_id: str, plaintext: bytes, *, context: str) -> None:
+        """Seal and store."""
+        ...
+
+    async def get(self, secret_id: str, *, context: str) -> bytes:
+        """Return the plaintext; raises KeyError where there is none, SealBroken where it does not open."""
+        ...
+
+    async def purge(self, secret_id: str) -> None:
+        """Remove for good."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """A credential that can be sent."""
+
+    id: str
+    secret: Secret
+
+
+class Credentials:
+    """Finds the credential to send. One that a vendor refused goes last until it changes."""
+
+    def __init__(self, secrets: Secrets, environ: Mapping[str, str]) -> None:
+        self._secrets = secrets
+        self._environ = environ
+        self._known: dict[str, Usable] = {}
+        self._rejected: set[str] = set()
+
+    async def of(self, view: ProviderView) -> Usable | None:
+        """Return the credential to send for a provider, or None where it has none that opens."""
+        stored = view.credentials
+        if stored:
+            for found in sorted(stored.values(), key=lambda item: item.id in self._rejected):
+                usable = self._known.get(found.id) or await self._open(view, found.id, found.secret_id)
+                if usable is not None:
+                    return usable
+            return None
+        return self._from_environment(view)
+
+    def reject(self, credential_id: str) -> None:
+        """The vendor refused this credential."""
+        self._rejected.add(credential_id)
+
+    def accept(self, credential_id: str) -> None:
+        """The vendor took this credential."""
+        self._rejected.discard(credential_id)
+
+    def forget(self, credential_id: str) -> None:
+        """Drop what is in memory of a credential that is gone."""
+        self._known.pop(credential_id, None)
+        self._rejected.discard(credential_id)
+
+    def state(self, credential_id: str) -> str:
+        """Return ``ok`` or ``rejected``."""
+        return "rejected" if credential_id in self._rejected else "ok"
+
+    def in_environment(self, view: ProviderView) -> bool:
+        """Whether the provider's key is the environment's."""
+        return not view.credentials and self._from_environment(view) is not None
+
+    def _from_environment(self, view: ProviderView) -> Usable | None:
+        vendor = VENDORS[view.spec.vendor]
+        # A vendor's key goes to that vendor alone, never to another address that a provider was given.
+        if vendor.environment is None or view.spec.base_url != vendor.base_url:
+            return None
+        value = self._environ.get(vendor.environment, "").strip()
+        return Usable(ENVIRONMENT, Secret(value)) if value else None
+
+    async def _open(self, view: ProviderView, credential_id: str, secret_id: str) -> Usable | None:
+        try:
+            value = await self._secrets.get(secret_id, context=secret_context(view.id, credential_id))
+        except (KeyError, SealBroken) as error:
+            log.error("credential does not open", provider=view.spec.slug, credential=credential_id, error=str(error))
+            return None
+        usable = self._known[credential_id] = Usable(credential_id, Secret(value.decode()))
+        return usable

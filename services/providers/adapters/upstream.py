@@ -1,0 +1,145 @@
+"""The way out: one kept-alive HTTP client towards vendors, without cookies, redirects or proxies."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from services.providers.domain.addresses import read_address, refused_ip
+
+_IDLE_S: Final = 60.0
+"""How long an unused connection is kept."""
+_TRIES: Final = 3
+_STALE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+
+
+class AddressRefused(OSError):
+    """A name resolves to an address that no provider may have."""
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names and refuses addresses that a provider may not have, at the moment they are connected to."""
+
+    def __init__(self, *, local: bool) -> None:
+        self._inner = aiohttp.ThreadedResolver()
+        self._local = local
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses; raises AddressRefused when one of them is refused."""
+        found = await self._inner.resolve(host, port, family)
+        for result in found:
+            address = read_address(result["host"])
+            why = None if address is None else refused_ip(address, local=self._local)
+            if why is not None:
+                raise AddressRefused(f"{host}: {why}")
+        return found
+
+    async def close(self) -> None:
+        """Let go of the resolver."""
+        await self._inner.close()
+
+
+@dataclass(slots=True)
+class _Connection:
+    """What a request learns of the connection it went over."""
+
+    reused: bool = False
+
+
+async def _note_reuse(_session: Any, context: SimpleNamespace, _params: Any) -> None:
+    context.trace_request_ctx.reused = True
+
+
+class Upstream:
+    """Sends requests to vendors. Private addresses are reached by ``local`` requests alone."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def start(self) -> None:
+        """Open the pools."""
+        for local in (False, True):
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_reuseconn.append(_note_reuse)
+            connector = aiohttp.TCPConnector(
+                limit=0,
+                resolver=GuardedResolver(local=local),
+                keepalive_timeout=_IDLE_S,
+                enable_cleanup_closed=False,
+            )
+            self._sessions[local] = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("User-Agent", "Accept-Encoding"),
+                trust_env=False,
+                trace_configs=[trace],
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    async def send(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        local: bool,
+        connect_s: float,
+        answer_s: float,
+    ) -> aiohttp.ClientResponse:
+        """Send a request and return the answer once its head is there (at most ``answer_s`` later).
+
+        A request that went over a kept connection which the vendor had closed meanwhile is sent again: not a byte of
+        an answer had come. Raises TimeoutError, aiohttp.ClientError, OSError.
+        """
+        session = self._sessions[local]
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
+        async with asyncio.timeout(answer_s):
+            for left in reversed(range(_TRIES)):
+                connection = _Connection()
+                try:
+                    return await session.request(
+                        method,
+                        url,
+                        data=body,
+                        headers=headers,
+                        allow_redirects=False,
+                        timeout=timeout,
+                        trace_request_ctx=connection,
+                    )
+                except _STALE:
+                    if not connection.reused or not left:
+                        raise
+        raise AssertionError("unreachable")  # pragma: no cover
+
+
+async def read_capped(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+    """Return the body of an answer; None when it is longer than ``most`` bytes."""
+    length = response.content_length
+    if length is not None and length > most:
+        return None
+    body = await response.content.read(min(most, 65_536))
+    if response.content.at_eof():
+        return body
+    parts = [body]
+    size = len(body)
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > most:
+            return None
+        parts.append(chunk)
+    return b"".join(parts)

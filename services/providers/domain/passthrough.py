@@ -1,0 +1,228 @@
+"""The same dialect on both sides: the vendor's bytes go on untouched, and what passes is read at the side.
+
+Every event is parsed by types that skip what they do not name (a third of a microsecond), so a broken one is found
+where it stands. What is withheld from a stream: the chunk of usage alone when the client did not ask for it, and the
+``[DONE]``, which is the tail's.
+"""
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from services.providers.domain.dialect import malformed
+from services.providers.domain.errors import error_in_answer, read_error
+from services.providers.domain.sse import DONE, EventTooLarge, Framer, event_data, split_events
+from services.providers.domain.usage import openai_usage, settled
+from shared.contracts.frames import Completion, Data, Fail, FailureKind, Frame, Tail
+from shared.contracts.usage import NO_TOKENS, Tokens
+
+
+class _Part(msgspec.Struct):
+    """A delta or a whole message; any of it may be null."""
+
+    content: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Part | None = None
+    message: _Part | None = None
+    text: Any = None
+    finish_reason: Any = None
+
+
+class _Answer(msgspec.Struct):
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    x_groq: Any = None
+
+
+_DECODER: Final = msgspec.json.Decoder(_Answer)
+_EMPTY_ENDINGS: Final = ("length", "content_filter")
+"""Finish reasons with which an answer may be empty and still be one."""
+
+
+class StreamReader:
+    """Reads one streamed answer of OpenAI's chat or completions."""
+
+    __slots__ = ("_answered", "_content", "_events", "_finish", "_framer", "_request", "_size", "_usage")
+
+    def __init__(self, request: Completion) -> None:
+        self._request = request
+        self._framer = Framer()
+        self._usage: Tokens | None = None
+        self._answered: str | None = None
+        self._finish: str | None = None
+        self._content = False
+        self._events = 0
+        self._size = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether content or reasoning came."""
+        return self._size > 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take bytes; see ``Reader``."""
+        try:
+            whole = self._framer.feed(data)
+        except EventTooLarge:
+            return [self._fail(malformed("the vendor sent an event of more than 1 MiB"))]
+        return self._read(whole) if whole else []
+
+    def finish(self) -> list[Frame]:
+        """Take the end of the connection; see ``Reader``."""
+        rest = self._framer.rest().strip(b"\r\n")
+        frames = self._read(rest + b"\n\n") if rest else []
+        if frames and isinstance(frames[-1], Tail | Fail):
+            return frames
+        if self._finish is not None:
+            return [*frames, self._end()]
+        if not self._events:
+            return [*frames, malformed("the vendor ended the stream before it began")]
+        return [*frames, self._fail(Fail(kind=FailureKind.CUT, message="the vendor's stream ended in the middle"))]
+
+    def tokens(self) -> Tokens:
+        """Return the tokens so far; see ``Reader``."""
+        if self._usage is None and not self._size:
+            return NO_TOKENS
+        return settled(self._usage, self._request.body, self._size, whole=False)
+
+    def _read(self, whole: bytes) -> list[Frame]:
+        events = split_events(whole)
+        kept: list[bytes] = []
+        for event in events:
+            data = event_data(event)
+            if data is None or not data:
+                kept.append(event)
+                continue
+            if data == b"[DONE]":
+                return [*self._data(kept), self._end()]
+            try:
+                answer = _DECODER.decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return [*self._data(kept), self._fail(_not_read(data))]
+            if answer.error:
+                return [*self._data(kept), self._fail(_error_of(data))]
+            self._events += 1
+            if self._take(answer):
+                kept.append(event)
+        if len(kept) == len(events):
+            return [Data(whole, content=self._content)]
+        return self._data(kept)
+
+    def _take(self, answer: _Answer) -> bool:
+        """Note what a chunk says; return whether the client sees it."""
+        if self._answered is None and isinstance(answer.model, str):
+            self._answered = answer.model
+        said = answer.usage
+        if said is None and answer.x_groq is not None:
+            said = cast("dict[str, Any]", answer.x_groq).get("usage") if isinstance(answer.x_groq, dict) else None
+        if said is not None:
+            self._usage = openai_usage(said) or self._usage
+        if not answer.choices:
+            return self._request.include_usage or answer.usage is None
+        for choice in answer.choices:
+            if isinstance(choice.finish_reason, str) and choice.finish_reason:
+                self._finish = choice.finish_reason
+            self._weigh(choice)
+        return True
+
+    def _weigh(self, choice: _Choice) -> None:
+        if choice.text and isinstance(choice.text, str):
+            self._size += len(choice.text)
+            self._content = True
+        part = choice.delta or choice.message
+        if part is None:
+            return
+        content, reasoning = weight(part)
+        self._size += content + reasoning
+        self._content = self._content or bool(content)
+
+    def _data(self, kept: list[bytes]) -> list[Frame]:
+        return [Data(b"".join(kept), content=self._content)] if kept else []
+
+    def _end(self) -> Tail | Fail:
+        if not self._content and self._finish not in _EMPTY_ENDINGS:
+            return self._fail(malformed("the vendor's answer holds no content"))
+        return Tail(
+            tokens=settled(self._usage, self._request.body, self._size, whole=True),
+            answered=self._answered,
+            finish_reason=self._finish,
+            closing=DONE,
+        )
+
+    def _fail(self, failure: Fail) -> Fail:
+        return msgspec.structs.replace(failure, tokens=self.tokens())
+
+
+def weight(part: _Part) -> tuple[int, int]:
+    """Return how many bytes of content and of reasoning a delta or message holds, about; 0: none."""
+    content = 0
+    reasoning = sum(len(text) for text in (part.reasoning_content, part.reasoning) if isinstance(text, str))
+    if isinstance(part.content, str):
+        content = len(part.content)
+    elif isinstance(part.content, list):
+        for block in cast("list[Any]", part.content):
+            size = len(msgspec.json.encode(block))
+            if isinstance(block, dict) and cast("dict[str, Any]", block).get("type") == "thinking":
+                reasoning += size
+            else:
+                content += size
+    for other in (part.refusal, part.tool_calls, part.function_call, part.audio):
+        if other:
+            content += len(msgspec.json.encode(other))
+    return content, reasoning
+
+
+def read_whole(request: Completion, body: bytes) -> list[Frame]:
+    """Read a whole answer of status 200: its bytes and the tail, or the failure that it is."""
+    try:
+        answer = _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return [_not_read(body)]
+    if answer.error:
+        return [_error_of(body)]
+    if not answer.choices:
+        return [_not_read(body)]
+    size = 0
+    content = False
+    finish: str | None = None
+    for choice in answer.choices:
+        if isinstance(choice.finish_reason, str):
+            finish = finish or choice.finish_reason
+        held, reasoning = weight(choice.message) if choice.message else (0, 0)
+        if isinstance(choice.text, str):
+            held += len(choice.text)
+        size += held + reasoning
+        content = content or bool(held)
+    if not content and finish not in _EMPTY_ENDINGS:
+        return [malformed("the vendor's answer holds no content")]
+    tail = Tail(
+        tokens=settled(openai_usage(answer.usage), request.body, size, whole=True),
+        answered=answer.model if isinstance(answer.model, str) else None,
+        finish_reason=finish,
+    )
+    return [Data(body, content=True), tail]
+
+
+def _error_of(body: bytes) -> Fail:
+    error = read_error(msgspec.json.decode(body))
+    assert error is not None
+    return error_in_answer(error)
+
+
+def _not_read(body: bytes) -> Fail:
+    """The bytes are no answer: an error of another shape, or nothing that reads."""
+    try:
+        error = read_error(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return malformed("the vendor's answer is not JSON of this dialect")
+    return malformed("the vendor's answer holds no choices") if error is None else error_in_answer(error)

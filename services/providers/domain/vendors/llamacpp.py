@@ -1,0 +1,17 @@
+"""llama.cpp's own server."""
+
+from typing import Final
+
+from services.providers.domain.vendor import Vendor
+
+VENDOR: Final = Vendor(
+    slug="llamacpp",
+    name="llama.cpp",
+    base_url="http://localhost:8080/v1",
+    dialect="openai_chat",
+    docs="https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
+    credential="optional",
+    completions_path="/completions",
+    prefill=True,
+    local=True,
+)

@@ -1,0 +1,15 @@
+"""Any server that speaks OpenAI's chat completions: vLLM, LM Studio, TGI, a gateway of one's own."""
+
+from typing import Final
+
+from services.providers.domain.vendor import Vendor
+
+VENDOR: Final = Vendor(
+    slug="openai-compatible",
+    name="OpenAI-compatible",
+    base_url=None,
+    dialect="openai_chat",
+    docs="https://platform.openai.com/docs/api-reference/chat",
+    credential="optional",
+    completions_path="/completions",
+)

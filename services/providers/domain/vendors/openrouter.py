@@ -1,0 +1,17 @@
+"""OpenRouter; its completions are served from the same models as its chat."""
+
+from typing import Final
+
+from services.providers.domain.vendor import Vendor
+
+VENDOR: Final = Vendor(
+    slug="openrouter",
+    name="OpenRouter",
+    base_url="https://openrouter.ai/api/v1",
+    dialect="openai_chat",
+    docs="https://openrouter.ai/docs/api-reference/overview",
+    environment="OPENROUTER_API_KEY",
+    completions_path="/completions",
+    headers={"HTTP-Referer": "https://localrouter.dev", "X-Title": "LocalRouter"},
+    price_book="openrouter",
+)
