@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,7 +35,7 @@ from shared.log.snapshots import SnapshotStore
 from shared.runtime.asgi import App, Receive, Scope, Send, respond
 from shared.runtime.lazy import LazyApp
 from shared.runtime.metrics import metrics_app
-from shared.runtime.service import Service
+from shared.runtime.service import Part, Service
 
 OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "router": ("routers",),
@@ -68,10 +68,14 @@ def build(
     snapshots: SnapshotStore,
     clock: Clock,
     new_id: NewId,
-    registries: tuple[CollectorRegistry, ...] = (),
+    registries: Sequence[CollectorRegistry] = (),
+    remote: Sequence[Part] = (),
 ) -> Gateway:
-    """Wire the gateway. ``services`` are the other services' applications by name (``OWNERS``), ``registries`` what
-    ``/metrics`` shows besides the gateway's own."""
+    """Wire the gateway.
+
+    ``services`` are the other services' applications by name (``OWNERS``), ``registries`` what ``/metrics`` shows
+    besides the gateway's own, ``remote`` the connections behind ``services`` and ``completions`` where there are any.
+    """
     ring, plans, catalog, health = KeyRing(), Plans(), Catalog(), Health()
     peppers = Peppers(log.bucket(SECRETS), secrets, new_id)
     journal = Journal(settings.journal)
@@ -133,7 +137,8 @@ def build(
         not_ready=not_ready,
         refuse=refuse,
     )
-    parts = [
+    parts: list[Part] = [
+        *remote,
         peppers,
         BucketWatcher(log.bucket(CATALOG), catalog.apply),
         BucketWatcher(log.bucket(PLANS), plans.apply),
@@ -147,7 +152,7 @@ def build(
         if ring.ever_created:
             return None
         options = KeyOptions(name="", target=(await keys.settings()).state.default_target)
-        made = await keys.create(options, actor="first start")
+        made = await keys.make(options, actor="first start")
         if isinstance(made, Refusal):
             raise StartRefused(f"the first key could not be made: {made.message}")
         return made[1]

@@ -1,6 +1,5 @@
 """Another service's part of the admin API, reached over HTTP with the service token."""
 
-from collections.abc import Callable
 from typing import Final
 
 import aiohttp
@@ -14,14 +13,35 @@ _MAX_BODY: Final = 8 * 1024 * 1024
 _LIMIT: Final = aiohttp.ClientTimeout(total=60, connect=5)
 
 
+class HttpClient:
+    """The connections to the other services, as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the pool."""
+        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def session(self) -> aiohttp.ClientSession:
+        """Return the open pool."""
+        assert self._session is not None, "used before start"
+        return self._session
+
+
 class RemoteService:
     """One internal service in another process."""
 
-    def __init__(self, name: str, url: str, token: str, session: Callable[[], aiohttp.ClientSession]) -> None:
+    def __init__(self, name: str, url: str, token: str, client: HttpClient) -> None:
         self._name = name
         self._url = url.rstrip("/")
         self._token = token
-        self._session = session
+        self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -38,7 +58,7 @@ class RemoteService:
             await _problem(send, 413, "request_too_large", f"at most {_MAX_BODY} bytes are taken")
             return
         try:
-            async with self._session().request(
+            async with self._client.session().request(
                 scope["method"], url, headers=headers, data=body or None, timeout=_LIMIT, allow_redirects=False
             ) as answer:
                 raw = await answer.read()
@@ -54,7 +74,7 @@ class RemoteService:
     async def not_ready(self) -> list[str]:
         """Return why the service is not ready; empty: it is."""
         try:
-            async with self._session().get(
+            async with self._client.session().get(
                 self._url + "/readyz", headers={"authorization": f"Bearer {self._token}"}, timeout=_LIMIT
             ) as answer:
                 if answer.status not in (200, 503):

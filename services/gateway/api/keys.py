@@ -71,10 +71,13 @@ class Keys:
     async def create(
         self, options: KeyOptions, *, actor: str, identity: str | None = None
     ) -> tuple[KnownKey, Secret] | Refusal:
-        """Make a key; its value is returned here and never again."""
-        refusal = self.check_target(options.target)
-        if refusal is not None:
-            return refusal
+        """Make a key whose target is there; its value is returned here and never again."""
+        return self.check_target(options.target) or await self.make(options, actor=actor, identity=identity)
+
+    async def make(
+        self, options: KeyOptions, *, actor: str, identity: str | None = None
+    ) -> tuple[KnownKey, Secret] | Refusal:
+        """Make a key whose target may be still to come."""
         if not options.name:
             options = msgspec.structs.replace(options, name=self._next_name())
         key_id = identity or self._new_id()

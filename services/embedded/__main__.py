@@ -1,0 +1,125 @@
+"""`localrouter up`: ``python -m services.embedded``."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+from services.embedded.app import SERVICES, build
+from services.embedded.nats_server import FolderLock, NatsServer
+from shared.kernel.secrets import Secret
+from shared.log.nats import NatsLog
+from shared.runtime.bootstrap import bootstrap
+from shared.runtime.logging import configure_logging
+from shared.runtime.master_key import load_master_key
+from shared.runtime.process import Place, run_process, serve
+from shared.runtime.server import bind
+from shared.runtime.settings_file import log_folder
+from shared.runtime.token_files import admin_token
+
+NOT_THERE = 4
+"""Exit code of what is not there yet."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run everything until stopped."""
+    options = _options(arguments)
+    if options.workers != 1:
+        print("localrouter: up --workers is not there yet; one worker serves everything.", file=sys.stderr)  # noqa: T201
+        sys.exit(NOT_THERE)
+    environ = dict(os.environ)
+    if options.no_local_model:
+        environ["LOCALROUTER_PROVIDERS__LOCAL_MODEL"] = "false"
+    run_process(lambda: up(Place.here(environ), as_json=options.json))
+
+
+async def up(place: Place, *, as_json: bool = False) -> None:
+    """Start nats-server and every service in this process, and serve until signalled."""
+    settings = place.settings
+    with FolderLock(place.home):
+        configure_logging(settings.log, log_folder(settings, place.home), service="localrouter")
+        bound = bind(settings.server.host, settings.server.port)
+        master = load_master_key(place.home, place.environ)
+        token = admin_token(place.home, place.environ)
+        server = NatsServer(place.home / "nats", master=master, max_store_bytes=settings.nats.max_store_bytes)
+        await server.start()
+        try:
+            await bootstrap(server.url, "bootstrap", server.users["bootstrap"])
+            connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
+            logs = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
+            house = build(place, logs, master=master, admin_token=token)
+            try:
+                await house.start()
+                key = await house.gateway.first_key()
+                await serve(
+                    house.gateway.service.app,
+                    bound,
+                    settings,
+                    drain=house.gateway.drain,
+                    started=_announced(place, key, as_json=as_json),
+                )
+            finally:
+                await house.stop()
+                await asyncio.gather(*(log.close() for log in logs.values()))
+        finally:
+            await server.stop()
+
+
+def _announced(place: Place, key: Secret | None, *, as_json: bool) -> Callable[[], Awaitable[None]]:
+    async def announce() -> None:
+        host = place.settings.server.host
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        url = f"http://{f'[{shown}]' if ':' in shown else shown}:{place.settings.server.port}"
+        text = _as_json(place, url, key) if as_json else _for_people(place, url, key)
+        print(text, flush=True)  # noqa: T201  what `up` is there to say
+
+    return announce
+
+
+def _as_json(place: Place, url: str, key: Secret | None) -> str:
+    return json.dumps(
+        {
+            "url": url,
+            "key": None if key is None else key.reveal(),
+            "admin_token_file": str(place.home / "admin-token"),
+            "home": str(place.home),
+        }
+    )
+
+
+def _for_people(place: Place, url: str, key: Secret | None) -> str:
+    if key is None:
+        return (
+            f"\nLocalRouter is at {url}  (data in {place.home})\n"
+            "Make a key for an application:  localrouter keys create --name my-app\n"
+        )
+    return f"""
+LocalRouter is at {url}  (data in {place.home})
+
+Your first key, shown this once:
+
+    {key.reveal()}
+
+Try it:
+
+    curl {url}/v1/chat/completions \\
+      -H "Authorization: Bearer {key.reveal()}" \\
+      -H "Content-Type: application/json" \\
+      -d '{{"model": "auto", "messages": [{{"role": "user", "content": "Say hello in one sentence."}}]}}'
+
+Another key for another application:  localrouter keys create --name my-app
+"""
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="localrouter up", description="Run LocalRouter in this terminal.")
+    parser.add_argument("--workers", type=int, default=1, help="gateway processes (one so far)")
+    parser.add_argument("--no-local-model", action="store_true", help="do not offer the built-in model")
+    parser.add_argument("--json", action="store_true", help="say where it is as one line of JSON")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The composition root of `localrouter up`: one log, all services, one port."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.gateway.api.health import Readiness
+from services.gateway.app import Gateway
+from services.gateway.app import build as build_gateway
+from services.gateway.settings import GatewaySettings
+from services.metrics.app import build as build_metrics
+from services.metrics.settings import MetricsSettings
+from services.providers.app import build as build_providers
+from services.providers.settings import ProvidersSettings
+from services.router.app import build as build_router
+from services.router.settings import RouterSettings
+from shared.log.leases import Lease
+from shared.log.port import LEASES, SECRETS, EventLog
+from shared.log.secrets import SecretStore
+from shared.runtime.clock import SYSTEM_CLOCK, new_id
+from shared.runtime.process import Place
+from shared.runtime.service import Service
+
+SERVICES = ("gateway", "router", "providers", "metrics")
+"""Every service, each with its own user on the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """All services of one process."""
+
+    gateway: Gateway
+    others: Sequence[Service]
+
+    async def start(self) -> None:
+        """Start the services behind the gateway side by side, then the gateway."""
+        await asyncio.gather(*(service.start() for service in self.others))
+        await self.gateway.service.start()
+
+    async def stop(self) -> None:
+        """Stop the gateway first: what it ships is still projected; then the others."""
+        await self.gateway.service.stop()
+        for service in self.others:
+            await service.stop()
+
+
+def build(place: Place, logs: Mapping[str, EventLog], *, master: bytes, admin_token: str) -> House:
+    """Wire all services; ``logs`` are the log as each service's own user, by service name."""
+    settings, home = place.settings, place.home
+
+    def secrets(name: str) -> SecretStore:
+        return SecretStore(logs[name].bucket(SECRETS), master)
+
+    router = build_router(
+        RouterSettings.from_settings(settings, home),
+        log=logs["router"],
+        lease=Lease(logs["router"].bucket(LEASES), "compiler", holder=new_id(), clock=SYSTEM_CLOCK),
+        snapshots=place.snapshots("router"),
+        clock=SYSTEM_CLOCK,
+        new_id=new_id,
+    )
+    providers = build_providers(
+        ProvidersSettings.from_settings(settings, home),
+        log=logs["providers"],
+        secrets=secrets("providers"),
+        clock=SYSTEM_CLOCK,
+        new_id=new_id,
+        snapshots=place.snapshots("providers"),
+        environ=place.environ,
+        token=None,
+    )
+    metrics = build_metrics(
+        MetricsSettings.from_settings(settings, home), log=logs["metrics"], clock=SYSTEM_CLOCK, token=None
+    )
+    others = (providers.service, router, metrics)
+    gateway = build_gateway(
+        GatewaySettings.from_settings(settings, home),
+        log=logs["gateway"],
+        secrets=secrets("gateway"),
+        completions=providers.completions,
+        services={service.name: service.app for service in others},
+        readiness={service.name: _readiness(service) for service in others},
+        admin_token=admin_token,
+        snapshots=place.snapshots("gateway"),
+        clock=SYSTEM_CLOCK,
+        new_id=new_id,
+        registries=[service.registry for service in others if service.registry is not None],
+    )
+    return House(gateway, others)
+
+
+def _readiness(service: Service) -> Readiness:
+    async def ask() -> list[str]:
+        return service.not_ready()
+
+    return ask

@@ -1,0 +1,181 @@
+"""One service in a process of its own: where it is, its log, its secrets, its life from start to signal."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from shared.kernel.errors import LocalRouterError, StartRefused
+from shared.log.nats import NatsLog
+from shared.log.port import SECRETS, EventLog
+from shared.log.secrets import SecretStore
+from shared.log.snapshots import SnapshotStore
+from shared.runtime.asgi import App
+from shared.runtime.logging import configure_logging
+from shared.runtime.master_key import load_master_key
+from shared.runtime.server import HttpServer, bind
+from shared.runtime.service import Service
+from shared.runtime.settings import Nats, Settings
+from shared.runtime.settings_file import home as home_folder
+from shared.runtime.settings_file import load_settings, log_folder
+from shared.runtime.token_files import SERVICE_VARIABLE, given_token, read_token
+
+REFUSED: Final = 1
+"""Exit code of a process that did not start."""
+
+log = structlog.get_logger("process")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process is: its data folder and what was set."""
+
+    home: Path
+    settings: Settings
+    environ: Mapping[str, str]
+
+    @classmethod
+    def here(cls, environ: Mapping[str, str]) -> "Place":
+        """Find the data folder (made when missing) and read the settings; raises SettingsInvalid, StartRefused."""
+        home = home_folder(environ)
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StartRefused(f"the data folder {home} cannot be made: {error.strerror}") from error
+        return cls(home, load_settings(home, environ), environ)
+
+    def snapshots(self, service: str) -> SnapshotStore:
+        """Return the snapshots of one service."""
+        return SnapshotStore(self.home / "snapshots" / service)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a service is built with."""
+
+    place: Place
+    log: EventLog
+    secrets: SecretStore
+    snapshots: SnapshotStore
+    service_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that was built, and where it listens."""
+
+    service: Service
+    host: str
+    port: int
+    drain: Callable[[], None] = lambda: None
+
+
+def run(name: str, build: Callable[[Surroundings], Running]) -> None:
+    """Run one service until it is told to stop; exits with a sentence when it must not start."""
+    run_process(lambda: _run_service(name, build))
+
+
+def run_process(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run ``main`` on uvloop; what keeps a process from starting is one sentence on stderr, never a traceback."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(main())
+    except LocalRouterError as error:
+        print(f"localrouter: {error}", file=sys.stderr)  # noqa: T201  the process has no log yet, or no more
+        sys.exit(REFUSED)
+
+
+async def serve(
+    app: App,
+    bound: socket.socket,
+    settings: Settings,
+    *,
+    drain: Callable[[], None],
+    started: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT: running answers get their grace, a second signal ends them at once."""
+    limits = settings.server
+    server = HttpServer(app, bound, header_timeout_s=limits.header_timeout_s, grace_s=limits.shutdown_grace_s)
+
+    def stop() -> None:
+        drain()
+        server.stop()
+
+    _on_signals(stop)
+    serving = asyncio.create_task(server.run_until_stopped(), name="http server")
+    if started is not None:
+        await started()
+    await serving
+
+
+async def _run_service(name: str, build: Callable[[Surroundings], Running]) -> None:
+    place = Place.here(os.environ)
+    settings = place.settings
+    configure_logging(settings.log, log_folder(settings, place.home), service=name)
+    token = service_token(place)
+    event_log = await connect_log(name, place)
+    try:
+        secrets = SecretStore(event_log.bucket(SECRETS), load_master_key(place.home, place.environ))
+        surroundings = Surroundings(place, event_log, secrets, place.snapshots(name), token)
+        running = build(surroundings)
+        bound = bind(running.host, running.port)
+        try:
+            await running.service.start()
+            log.info("started", host=running.host, port=running.port)
+            await serve(running.service.app, bound, settings, drain=running.drain)
+        finally:
+            await running.service.stop()
+    finally:
+        await event_log.close()
+
+
+async def connect_log(name: str, place: Place) -> NatsLog:
+    """Connect to the NATS server that the settings name; raises StartRefused, LogUnavailable."""
+    nats = place.settings.nats
+    if nats.url is None:
+        raise StartRefused("nats.url is not set: a service of its own needs a NATS server (or use `localrouter up`)")
+    return await NatsLog.connect(nats.url, user=nats.user or name, password=_nats_password(nats), name=name)
+
+
+def service_token(place: Place) -> str:
+    """Return the token that internal routes ask for; raises StartRefused when none is set."""
+    services = place.settings.services
+    if services.token is not None:
+        return services.token.get_secret_value()
+    environ = dict(place.environ)
+    if services.token_file is not None:
+        environ.setdefault(f"{SERVICE_VARIABLE}_FILE", services.token_file)
+    token = given_token(SERVICE_VARIABLE, environ)
+    if token is None:
+        raise StartRefused(f"no service token: set {SERVICE_VARIABLE} or {SERVICE_VARIABLE}_FILE")
+    return token
+
+
+def _nats_password(nats: Nats) -> str | None:
+    if nats.password is not None:
+        return nats.password.get_secret_value()
+    return None if nats.password_file is None else read_token(Path(nats.password_file))
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
