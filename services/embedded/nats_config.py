@@ -1,0 +1,65 @@
+"""The configuration file of the embedded nats-server."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from services.embedded.nats_users import SYSTEM, publish_rights, subscribe_rights
+
+KEY_VARIABLE: Final = "LR_JS_KEY"
+"""Environment variable that hands the store key to nats-server: it stands in no file and in no argument."""
+
+MAX_PAYLOAD: Final = 8 * 1024 * 1024
+"""Bytes of one message: a catalog of thousands of models fits."""
+
+
+def render(*, port: int, store: Path, log_file: Path, max_store_bytes: int, passwords: Mapping[str, str]) -> str:
+    """Return the configuration; ``sync_interval: always`` is what makes an acknowledged write survive a power cut.
+
+    https://docs.nats.io/running-a-nats-service/configuration
+    """
+    users = "\n".join(_user(name, passwords[name]) for name in passwords if name != SYSTEM)
+    return f"""\
+server_name: localrouter
+host: "127.0.0.1"
+port: {port}
+max_payload: {MAX_PAYLOAD}
+log_file: {_quoted(str(log_file))}
+logfile_size_limit: 1048576
+logfile_max_num: 2
+jetstream {{
+  store_dir: {_quoted(str(store))}
+  sync_interval: always
+  cipher: chacha
+  key: ${KEY_VARIABLE}
+  max_file: {max_store_bytes}
+  max_mem: 67108864
+}}
+accounts {{
+  SYS {{ users: [{{ user: {SYSTEM}, password: {_quoted(passwords[SYSTEM])} }}] }}
+  LOCALROUTER {{
+    jetstream: enabled
+    users: [
+{users}
+    ]
+  }}
+}}
+system_account: SYS
+"""
+
+
+def _user(name: str, password: str) -> str:
+    publish, subscribe = _list(publish_rights(name)), _list(subscribe_rights(name))
+    return (
+        f"      {{ user: {name}, password: {_quoted(password)},"
+        f" permissions: {{ publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }} }}"
+    )
+
+
+def _list(items: Sequence[str]) -> str:
+    return f"[{', '.join(_quoted(item) for item in items)}]"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,51 @@
+"""Who may do what on the embedded nats-server: one user per service, and for each the subjects it owns.
+
+Wildcards stand for whole tokens, so rights are by stream: https://docs.nats.io/nats-concepts/subjects
+"""
+
+from typing import Final
+
+from shared.log.port import BUCKETS, CATALOG, LEASES, PLANS, SECRETS, STREAMS
+
+BOOTSTRAP: Final = "bootstrap"
+SYSTEM: Final = "system"
+
+_OWN: Final[dict[str, tuple[str, ...]]] = {
+    "gateway": ("lr.config.key.>", "lr.config.settings.>", "lr.config.name.key.>", "lr.usage.>", f"$KV.{SECRETS}.>"),
+    "router": ("lr.config.router.>", "lr.config.name.router.>", "lr.facts.plan.>", f"$KV.{PLANS}.>"),
+    "providers": (
+        "lr.config.provider.>",
+        "lr.config.name.provider.>",
+        "lr.facts.catalog.>",
+        "lr.facts.prices.>",
+        "lr.health.>",
+        f"$KV.{CATALOG}.>",
+        f"$KV.{SECRETS}.>",
+    ),
+    "metrics": ("lr.dead.>",),
+}
+"""What each service writes; leases are everybody's."""
+
+SERVICES: Final = tuple(_OWN)
+
+
+def publish_rights(user: str) -> list[str]:
+    """Return the subjects that a user may publish to."""
+    if user == BOOTSTRAP:
+        return ["$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"]
+    own = _OWN[user]
+    rights = [*own, f"$KV.{LEASES}.>", "$JS.API.STREAM.NAMES"]
+    sealed = f"$KV.{SECRETS}.>" in own
+    for stream in (*STREAMS, *(f"KV_{name}" for name in BUCKETS if sealed or name != SECRETS)):
+        rights += [
+            f"$JS.API.STREAM.INFO.{stream}",
+            f"$JS.API.DIRECT.GET.{stream}",
+            f"$JS.API.CONSUMER.CREATE.{stream}.>",
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
+        ]
+    return rights
+
+
+def subscribe_rights(user: str) -> list[str]:
+    """Return the subjects that a user may subscribe to: its own answers."""
+    return [f"_INBOX_{user}.>"]
