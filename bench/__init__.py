@@ -1,0 +1,1 @@
+"""The benchmark: what LocalRouter costs beside a bare proxy, in ratios of one run."""

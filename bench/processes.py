@@ -1,0 +1,151 @@
+"""Starts what is measured, each in a process of its own on a free port of loopback, and weighs it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+ROOT = Path(__file__).parents[1]
+MOCK = Path(__file__).with_name("mock_upstream")
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def call(url: str, body: Any = None, *, token: str | None = None, limit_s: float = 30) -> Any:
+    """Ask loopback (POST when there is a body) and return the decoded answer; raises HTTPError with the body read."""
+    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+    data = None if body is None else msgspec.json.encode(body)
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=limit_s) as answer:
+        return msgspec.json.decode(answer.read())
+
+
+@contextlib.contextmanager
+def process(command: list[str], environ: dict[str, str] | None = None) -> Generator[subprocess.Popen[str]]:
+    """Run a command in a session of its own; ends it and everything that it started."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | (environ or {})
+    child = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        assert child.stdout is not None
+        child.stdout.close()
+
+
+def first_line(child: subprocess.Popen[str]) -> str:
+    """Return the first line that a process prints; raises RuntimeError when it ends without one."""
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{child.args!r} ended with {child.wait()} and said nothing")
+    return line.strip()
+
+
+@contextlib.contextmanager
+def mock_upstream() -> Generator[int]:
+    """Run the mock upstream and return its port."""
+    command = [str(MOCK)] if MOCK.exists() else [sys.executable, "-m", "bench.mock_upstream"]
+    with process(command) as child:
+        yield int(first_line(child))
+
+
+@contextlib.contextmanager
+def bare_proxy(upstream_port: int) -> Generator[int]:
+    """Run the bare proxy in front of the mock upstream and return its port."""
+    upstream = f"http://127.0.0.1:{upstream_port}"
+    with process([sys.executable, "-m", "bench.bare_proxy", "--upstream", upstream]) as child:
+        port = int(first_line(child))
+        wait(lambda: _connects(port), 10)
+        yield port
+
+
+@dataclass(frozen=True)
+class Running:
+    """LocalRouter while it runs."""
+
+    child: subprocess.Popen[str]
+    port: int
+    url: str
+    admin_token: str
+    started_s: float
+    """From starting the process to the first 200 of ``/readyz``."""
+
+    def admin(self, path: str, body: Any = None) -> Any:
+        """Ask the admin API."""
+        return call(f"{self.url}/admin/v1/{path}", body, token=self.admin_token)
+
+    def pss_mb(self) -> float:
+        """Return the memory of all its processes, shared pages divided, in MB."""
+        return sum(member.memory_full_info().pss for member in self._members()) / 1e6
+
+    def cpu_percent(self, seconds: float) -> float:
+        """Return the CPU that all its processes take together over some seconds, in per cent of one core."""
+        before = self._cpu()
+        time.sleep(seconds)
+        return (self._cpu() - before) / seconds * 100
+
+    def _members(self) -> list[psutil.Process]:
+        parent = psutil.Process(self.child.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def _cpu(self) -> float:
+        times = [member.cpu_times() for member in self._members()]
+        return sum(item.user + item.system for item in times)
+
+
+@contextlib.contextmanager
+def localrouter(home: Path) -> Generator[Running]:
+    """Run LocalRouter, embedded, with its data in ``home``."""
+    port = free_port()
+    environ = {"LOCALROUTER_HOME": str(home), "LOCALROUTER_SERVER__PORT": str(port)}
+    start = time.perf_counter()
+    with process([sys.executable, "-m", "services.embedded", "--json"], environ) as child:
+        url = f"http://127.0.0.1:{port}"
+        wait(lambda: child.poll() is not None or _ready(url), 30)
+        started_s = time.perf_counter() - start
+        said = msgspec.json.decode(first_line(child))
+        token = Path(said["admin_token_file"]).read_text().strip()
+        yield Running(child, port, url, token, started_s)
+
+
+def _ready(url: str) -> bool:
+    try:
+        return call(url + "/readyz", limit_s=2)["status"] == "ready"
+    except OSError:
+        return False
+
+
+def _connects(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait(condition: Any, limit_s: float) -> None:
+    """Wait until a condition holds; raises TimeoutError."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not after {limit_s} s")
+        time.sleep(0.005)
