@@ -26,6 +26,7 @@ def build(
     *,
     log: EventLog,
     lease: Lease,
+    snapshots: SnapshotStore | None = None,
     clock: Clock = SYSTEM_CLOCK,
     new_id: NewId = new_id,
     token: str | None = None,
@@ -34,7 +35,7 @@ def build(
     world, metrics = World(), Metrics()
     aggregates = Aggregates(log, clock=clock, new_id=new_id, source="router")
     plans = PlanStore(log, clock=clock, new_id=new_id)
-    compiler = Compiler(world, plans, lease, metrics, strategies=STRATEGIES)
+    compiler = Compiler(world, plans, lease, metrics, strategies=STRATEGIES, burst_s=settings.burst_s)
     catalog = CatalogView(world)
 
     def configuration_changed(recorded: Recorded) -> None:
@@ -46,9 +47,7 @@ def build(
         if catalog.apply(entry):
             compiler.catalog_changed()
 
-    configuration = FoldRunner(
-        log, ConfigurationFold(world), snapshots=SnapshotStore(settings.snapshots), changed=configuration_changed
-    )
+    configuration = FoldRunner(log, ConfigurationFold(world), snapshots=snapshots, changed=configuration_changed)
 
     def admin_app() -> App:
         from services.router.api.admin import Routers, admin

@@ -12,14 +12,10 @@ class RouterSettings:
 
     host: str
     port: int
-    snapshots: Path
-    """Folder of its fold snapshots."""
+    burst_s: float = 0.05
+    """Changes that come within this time are compiled together."""
 
     @classmethod
     def from_settings(cls, settings: Settings, home: Path) -> "RouterSettings":
         """Take the router's part out of all settings."""
-        return cls(
-            host=settings.services.host,
-            port=settings.services.router_port,
-            snapshots=home / "snapshots" / "router",
-        )
+        return cls(host=settings.services.host, port=settings.services.router_port)

@@ -1,0 +1,120 @@
+"""What comes after a failed attempt."""
+
+from typing import Any
+
+import pytest
+
+from shared.contracts.config import Fallback
+from shared.contracts.frames import Fail, FailureKind
+from shared.routing.following import (
+    GiveUp,
+    NextCandidate,
+    Retry,
+    Step,
+    backoff_ms,
+    next_step,
+    smallest_retry_after_ms,
+)
+
+NEVER_AGAIN_HERE = set(FailureKind) - {
+    FailureKind.CONNECT,
+    FailureKind.CUT,
+    FailureKind.SERVER_ERROR,
+    FailureKind.OVERLOADED,
+}
+
+
+def fail(kind: FailureKind, retry_after_ms: int | None = None) -> Fail:
+    return Fail(kind=kind, message="no", retry_after_ms=retry_after_ms)
+
+
+def after(failure: Fail, **fields: Any) -> Step:
+    situation: dict[str, Any] = {
+        "fallback": Fallback(),
+        "candidate_attempts": 1,
+        "total_attempts": 1,
+        "shown": False,
+        "time_left_ms": 60_000.0,
+        "jitter": 0.5,
+    }
+    return next_step(failure, **(situation | fields))
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_once_content_was_shown_nothing_is_tried_again(kind: FailureKind):
+    assert after(fail(kind), shown=True) == GiveUp("content was shown")
+
+
+@pytest.mark.parametrize("kind", [FailureKind.CONTENT_POLICY, FailureKind.INVALID_REQUEST, FailureKind.CANCELLED])
+def test_the_clients_own_mistake_is_no_reason_to_go_on(kind: FailureKind):
+    assert after(fail(kind)) == GiveUp(kind.value)
+
+
+@pytest.mark.parametrize(
+    "kind", [FailureKind.CONNECT, FailureKind.CUT, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED]
+)
+def test_what_passes_gets_one_more_try_at_the_same_candidate(kind: FailureKind):
+    assert after(fail(kind)) == Retry(300)
+    assert isinstance(after(fail(kind), candidate_attempts=2, total_attempts=2), NextCandidate)
+
+
+@pytest.mark.parametrize("kind", sorted(NEVER_AGAIN_HERE))
+def test_what_does_not_pass_never_gets_another_try_at_the_same_candidate(kind: FailureKind):
+    assert not isinstance(after(fail(kind)), Retry)
+
+
+def test_a_silent_route_is_left_without_a_wait():
+    assert after(fail(FailureKind.TIMEOUT)) == NextCandidate()
+
+
+@pytest.mark.parametrize("kind", [FailureKind.AUTHENTICATION, FailureKind.QUOTA, FailureKind.UNAVAILABLE])
+def test_a_provider_that_will_not_have_us_sends_the_request_on(kind: FailureKind):
+    assert after(fail(kind)) == NextCandidate()
+
+
+def test_too_long_a_context_asks_for_a_larger_window():
+    assert after(fail(FailureKind.CONTEXT_LENGTH)) == NextCandidate(larger_context=True)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.SERVER_ERROR])
+def test_a_short_retry_after_is_waited_for(kind: FailureKind):
+    assert after(fail(kind, 2_000), candidate_attempts=2, total_attempts=2) == Retry(2_050)
+
+
+def test_a_long_retry_after_sends_the_request_on_and_keeps_others_away():
+    assert after(fail(FailureKind.RATE_LIMITED, 2_001)) == NextCandidate(cool_ms=2_001, pause_ms=300)
+
+
+def test_a_rate_limit_without_a_time_sends_the_request_on():
+    assert after(fail(FailureKind.RATE_LIMITED)) == NextCandidate(pause_ms=300)
+
+
+def test_one_candidate_gets_three_attempts_at_most():
+    assert after(fail(FailureKind.RATE_LIMITED, 100), candidate_attempts=3, total_attempts=3) == NextCandidate(
+        cool_ms=100, pause_ms=1_200
+    )
+
+
+def test_a_request_gets_six_attempts_at_most():
+    assert after(fail(FailureKind.SERVER_ERROR), total_attempts=6) == GiveUp("max_attempts")
+    assert after(fail(FailureKind.SERVER_ERROR), fallback=Fallback(max_attempts=1)) == GiveUp("max_attempts")
+
+
+def test_no_wait_is_longer_than_the_time_that_is_left():
+    assert isinstance(after(fail(FailureKind.RATE_LIMITED, 1_500), time_left_ms=1_400), NextCandidate)
+    assert after(fail(FailureKind.SERVER_ERROR), time_left_ms=0) == GiveUp("total_ms")
+
+
+def test_waits_double_up_to_five_seconds_and_spread_by_a_fifth():
+    assert [backoff_ms(attempts, 0.5) for attempts in range(1, 8)] == [300, 600, 1_200, 2_400, 4_800, 5_000, 5_000]
+    assert (backoff_ms(1, 0.0), backoff_ms(1, 0.999)) == (240, 359)
+
+
+def test_one_provider_sees_at_most_four_attempts_in_three_seconds_even_with_the_smallest_jitter():
+    assert sum(backoff_ms(attempts, 0.0) for attempts in range(1, 5)) > 3_000
+
+
+def test_the_soonest_vendor_says_when_to_come_back():
+    failures = [fail(FailureKind.RATE_LIMITED, 9_000), fail(FailureKind.TIMEOUT), fail(FailureKind.OVERLOADED, 4_000)]
+    assert smallest_retry_after_ms(failures) == 4_000
+    assert smallest_retry_after_ms([fail(FailureKind.TIMEOUT)]) is None
