@@ -105,7 +105,7 @@ def decode_event(raw: bytes) -> Event:
     """Read a stored envelope of any known version; raises ContractBroken for what is none."""
     try:
         wire = _DECODER.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ContractBroken(f"not an event envelope: {error}") from error
     known = _TYPES.get(wire.type)
     if known is None:

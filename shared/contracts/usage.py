@@ -130,7 +130,7 @@ def decode_record(raw: bytes) -> UsageRecord:
     """Read a record; raises ContractBroken."""
     try:
         return _RECORD.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ContractBroken(f"not a usage record: {error}") from error
 
 
@@ -144,7 +144,7 @@ def decode_usage_envelope(raw: bytes) -> UsageEnvelope:
     """Read an envelope; raises ContractBroken also for a version from the future."""
     try:
         envelope = _ENVELOPE.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ContractBroken(f"not a usage envelope: {error}") from error
     if envelope.version > 1:
         raise ContractBroken(f"usage envelope v{envelope.version} is newer than v1 known here")

@@ -1,0 +1,242 @@
+"""Keeps the ledger at the end of the usage log: exactly once, in order, and never past a message in silence."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import structlog
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError
+
+from services.metrics.adapters.schema import migrate
+from services.metrics.adapters.writer import CONSUMER, LedgerUnavailable, Prepared, Writer
+from services.metrics.domain.rows import Batch, Checkpoint
+from services.metrics.settings import MetricsSettings
+from shared.kernel.errors import LogDamaged, LogError, StartRefused
+from shared.log.port import LR_USAGE, EventLog, Position, Recorded
+
+T = TypeVar("T")
+
+_MESSAGES: Final = 16
+"""A transaction takes at most these, each with at most 256 records."""
+_WAITING: Final = 2 * _MESSAGES
+_TRIES: Final = 5
+_WATCH_S: Final = 5.0
+_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_UNACCEPTABLE: Final = (IntegrityError, DataError, InterfaceError, ValueError, TypeError, OverflowError, RecursionError)
+"""What a message does to the database when the message is at fault, not the database."""
+
+log = structlog.get_logger("metrics.consumer")
+
+Bury = Callable[[EventLog, str, Recorded, str], Awaitable[None]]
+
+
+class Consumer:
+    """Follows ``LR_USAGE`` into the ledger. All work on the file is done in one thread, never on the event loop."""
+
+    def __init__(
+        self,
+        settings: MetricsSettings,
+        *,
+        log: EventLog,
+        writer: Callable[[], Writer],
+        fold: Callable[[Sequence[Recorded]], Batch],
+        bury: Bury,
+    ) -> None:
+        """``writer`` opens the ledger, once its tables are there; ``bury`` sets a message aside for people."""
+        self._settings = settings
+        self._log = log
+        self._make_writer = writer
+        self._fold = fold
+        self._bury = bury
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._writer: Writer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._problem: str | None = "the ledger is not open yet"
+        self._refused = False
+        self._checkpoint = Checkpoint("", 0)
+
+    @property
+    def counts(self) -> dict[tuple[str, ...], int]:
+        """A copy of what was counted so far, by series."""
+        return {} if self._writer is None else dict(self._writer.counters.counts)
+
+    @property
+    def sequence(self) -> int:
+        """The last message of the log that is in the ledger."""
+        return self._checkpoint.sequence
+
+    async def start(self) -> None:
+        """Make or migrate the tables, open the ledger, begin to follow; raises StartRefused."""
+        await migrate(self._settings.database)
+        self._writer = await self._in_thread(self._open)
+        self._problem = "the usage log is not being read yet"
+        self._task = asyncio.create_task(self._run(self._writer), name="ledger consumer")
+
+    async def stop(self) -> None:
+        """End after the transaction that is running."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._writer is not None:
+            await self._in_thread(self._writer.close)
+        self._thread.shutdown()
+
+    def not_ready(self) -> list[str]:
+        """Return why the ledger does not keep up with the log; empty: it does."""
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            failure = self._task.exception()
+            if failure is not None:
+                return [f"the ledger stopped: {failure}"]
+        if self._problem is not None:
+            return [self._problem]
+        return [] if self._log.connected() else ["the event log does not answer"]
+
+    async def lag(self) -> int | None:
+        """Return how many messages the ledger is behind the log; None: the log does not answer."""
+        try:
+            position = await self._log.position(LR_USAGE)
+        except LogError:
+            return None
+        return max(0, position.sequence - self.sequence)
+
+    def _open(self) -> Writer:
+        writer = self._make_writer()
+        try:
+            writer.open()
+        except LedgerUnavailable as error:
+            raise StartRefused(str(error)) from error
+        return writer
+
+    async def _run(self, writer: Writer) -> None:
+        failures = 0
+        while not self._refused:
+            began = self.sequence
+            try:
+                await self._follow(writer)
+            except* LogDamaged as group:
+                self._refused = True
+                self._problem = f"the ledger does not go on: {_first(group)}"
+            except* LogError as group:
+                self._problem = f"the event log does not answer: {_first(group)}"
+            except* LedgerUnavailable as group:
+                self._problem = str(_first(group))
+            log.error("ledger stands still", reason=self._problem, final=self._refused)
+            failures = 1 if self.sequence > began else failures + 1
+            if not self._refused:
+                await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S)) - 1])
+
+    async def _follow(self, writer: Writer) -> None:
+        """Project until something is in the way, which is raised in a group."""
+        async with asyncio.TaskGroup() as group:
+            checkpoint = await self._in_thread(writer.checkpoint)
+            position = await self._log.position(LR_USAGE)
+            if checkpoint is not None:
+                _compare(checkpoint, position)
+            self._checkpoint = checkpoint or Checkpoint(position.identity, 0)
+            self._problem = None
+            waiting: asyncio.Queue[Recorded] = asyncio.Queue(_WAITING)
+            group.create_task(self._read(waiting, self._checkpoint.sequence))
+            group.create_task(self._write(writer, waiting))
+            group.create_task(self._watch())
+
+    async def _read(self, waiting: asyncio.Queue[Recorded], after: int) -> None:
+        last = after
+        async with contextlib.aclosing(self._log.follow(LR_USAGE, after=after)) as messages:
+            async for recorded in messages:
+                if recorded.sequence > last + 1:
+                    if last:
+                        raise LogDamaged(f"{LR_USAGE} lacks messages {last + 1} to {recorded.sequence - 1}")
+                    log.warning("the usage log does not begin at its beginning", first=recorded.sequence)
+                last = max(last, recorded.sequence)
+                await waiting.put(recorded)
+
+    async def _write(self, writer: Writer, waiting: asyncio.Queue[Recorded]) -> None:
+        # What arrived while the last transaction ran is the next one: batches grow with the load, and a lone message
+        # waits for nothing.
+        while True:
+            messages = [await waiting.get()]
+            while len(messages) < _MESSAGES and not waiting.empty():
+                messages.append(waiting.get_nowait())
+            await self._apply(writer, messages)
+
+    async def _watch(self) -> None:
+        """Notice a log that went backwards while nothing new arrives."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            before = self._checkpoint
+            _compare(before, await self._log.position(LR_USAGE))
+
+    async def _apply(self, writer: Writer, messages: Sequence[Recorded]) -> None:
+        try:
+            await self._take(writer, messages)
+        except _UNACCEPTABLE as error:
+            if len(messages) == 1:
+                await self._try_again(writer, messages[0], error)
+                return
+            for message in messages:
+                await self._apply(writer, [message])
+
+    async def _try_again(self, writer: Writer, message: Recorded, error: Exception) -> None:
+        for _ in range(_TRIES - 1):
+            try:
+                await self._take(writer, [message])
+            except _UNACCEPTABLE as again:
+                error = again
+            else:
+                return
+        broken = {message.sequence: f"the ledger does not take it: {error}"}
+        await self._set_aside(writer, [message], Prepared([], broken, message.sequence))
+
+    async def _take(self, writer: Writer, messages: Sequence[Recorded]) -> None:
+        prepared = await self._in_thread(lambda: self._prepare(writer, messages))
+        if prepared.broken:
+            await self._set_aside(writer, messages, prepared)
+        else:
+            self._moved(prepared)
+
+    def _prepare(self, writer: Writer, messages: Sequence[Recorded]) -> Prepared:
+        prepared = writer.prepare(self._fold(messages))
+        if not prepared.broken:
+            # the usual case is one visit to the thread
+            writer.commit(prepared, self._checkpoint.identity)
+        return prepared
+
+    async def _set_aside(self, writer: Writer, messages: Sequence[Recorded], prepared: Prepared) -> None:
+        """Bury first, commit second: a crash in between buries again, under the same message id, and loses nothing."""
+        for message in messages:
+            reason = prepared.broken.get(message.sequence)
+            if reason is not None:
+                log.error("usage message set aside", sequence=message.sequence, reason=reason)
+                await self._bury(self._log, CONSUMER, message, reason)
+        await self._in_thread(lambda: writer.commit(prepared, self._checkpoint.identity))
+        self._moved(prepared)
+
+    def _moved(self, prepared: Prepared) -> None:
+        self._checkpoint = Checkpoint(self._checkpoint.identity, max(self.sequence, prepared.sequence))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _compare(checkpoint: Checkpoint, position: Position) -> None:
+    """Raise LogDamaged where the log cannot be the one that the ledger was made from."""
+    if checkpoint.identity != position.identity:
+        raise LogDamaged(
+            f"{LR_USAGE} was made anew since the ledger was written from it (stream {position.identity}, not"
+            f" {checkpoint.identity}): restore the log, or rebuild the ledger"
+        )
+    if position.sequence < checkpoint.sequence:
+        raise LogDamaged(
+            f"{LR_USAGE} ends at {position.sequence}, but the ledger holds it up to {checkpoint.sequence}: an older"
+            " log was restored"
+        )
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    if isinstance(inner, BaseExceptionGroup):
+        return _first(inner)  # pyright: ignore[reportUnknownArgumentType]  isinstance cannot tell of what
+    return inner

@@ -1,0 +1,1 @@
+"""HTTP in: the admin API of usage and requests, and Prometheus."""

@@ -1,0 +1,113 @@
+"""``/metrics``: the counts of the ledger in Prometheus's text format, and how far behind the log it is."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from services.metrics.domain.counters import (
+    ATTEMPTS,
+    BOUNDS,
+    COST,
+    DEAD_LETTERS,
+    DURATION,
+    OVERHEAD,
+    REQUESTS,
+    SUM,
+    TOKENS,
+    TTFT,
+    UNPRICED,
+    Series,
+)
+from shared.runtime.asgi import Receive, Scope, Send, respond
+
+CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+_PICO: Final = 10**12
+_MICRO: Final = 10**6
+
+_ROUTE: Final = ("router", "provider", "model")
+_COUNTERS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    REQUESTS: ("localrouter_requests", "Requests, by the model that answered and how they ended", (*_ROUTE, "status")),
+    TOKENS: (
+        "localrouter_tokens",
+        "Tokens, by the model that counted them; reasoning is part of output",
+        (*_ROUTE, "class"),
+    ),
+    COST: ("localrouter_cost_usd", "Cost in USD of everything whose price is known", _ROUTE),
+    ATTEMPTS: ("localrouter_attempts", "Attempts at a provider and how they ended", ("provider", "outcome")),
+    UNPRICED: ("localrouter_unpriced_requests", "Requests that hold something of unknown price", ()),
+    DEAD_LETTERS: ("localrouter_dead_letters", "Usage messages that were set aside because they do not read", ()),
+}
+_HISTOGRAMS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    DURATION: ("localrouter_request_duration_seconds", "From a request's arrival to its end", ("provider", "model")),
+    TTFT: (
+        "localrouter_time_to_first_token_seconds",
+        "From a request's arrival to its first content",
+        ("provider", "model"),
+    ),
+    OVERHEAD: ("localrouter_gateway_overhead_seconds", "What LocalRouter itself took of a request", ()),
+}
+
+
+class Prometheus:
+    """The ASGI application behind ``/metrics``."""
+
+    def __init__(self, counts: Callable[[], dict[Series, int]], lag: Callable[[], Awaitable[int | None]]) -> None:
+        """``counts``: a copy of the counts; ``lag``: messages that the ledger is behind, None where nobody knows."""
+        self._counts = counts
+        self._lag = lag
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a scrape."""
+        counts, lag = self._counts(), await self._lag()
+        # thousands of series take tens of milliseconds to write
+        body = await asyncio.to_thread(exposition, counts, lag)
+        await respond(send, 200, body, CONTENT_TYPE)
+
+
+def exposition(counts: Mapping[Series, int], lag: int | None) -> bytes:
+    """Return the text for Prometheus."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(counts, lag))
+    return generate_latest(registry)
+
+
+class _Collector:
+    def __init__(self, counts: Mapping[Series, int], lag: int | None) -> None:
+        self._counts = counts
+        self._lag = lag
+
+    def collect(self) -> Iterator[Metric]:
+        by_family: dict[str, list[tuple[Series, int]]] = {}
+        for series, value in sorted(self._counts.items()):
+            by_family.setdefault(series[0], []).append((series[1:], value))
+        for key, (name, text, labels) in _COUNTERS.items():
+            counter = CounterMetricFamily(name, text, labels=labels)
+            scale = _PICO if key == COST else 1
+            # a count without labels is there from the start, so that its first rise is seen as one
+            for values, amount in by_family.get(key, [] if labels else [((), 0)]):
+                counter.add_metric(values, amount / scale)
+            yield counter
+        for key, (name, text, labels) in _HISTOGRAMS.items():
+            yield _histogram(HistogramMetricFamily(name, text, labels=labels), key, by_family.get(key, []))
+        if self._lag is not None:
+            yield GaugeMetricFamily(
+                "localrouter_projection_lag_events", "Messages of the usage log not in the ledger yet", value=self._lag
+            )
+
+
+def _histogram(family: HistogramMetricFamily, key: str, counts: list[tuple[Series, int]]) -> HistogramMetricFamily:
+    by_labels: dict[Series, dict[str, int]] = {}
+    for series, value in counts:
+        by_labels.setdefault(series[:-1], {})[series[-1]] = value
+    bounds = (*(str(bound) for bound in BOUNDS[key]), "+Inf")
+    for labels, found in by_labels.items():
+        cumulative = 0
+        buckets: list[tuple[str, float]] = []
+        for index, bound in enumerate(bounds):
+            cumulative += found.get(str(index), 0)
+            buckets.append((bound, cumulative))
+        family.add_metric(labels, buckets, sum_value=found.get(SUM, 0) / _MICRO)
+    return family

@@ -1,0 +1,56 @@
+"""The composition root of metrics: the whole wiring on one screen."""
+
+from services.metrics.adapters.access_log import AccessLog
+from services.metrics.adapters.consumer import Bury, Consumer
+from services.metrics.adapters.engine import open_engine
+from services.metrics.adapters.queries import SqlLedger
+from services.metrics.adapters.writer import Writer
+from services.metrics.projections.access import access_line
+from services.metrics.projections.ledger import another, fold, same
+from services.metrics.settings import MetricsSettings
+from shared.kernel.clock import Clock
+from shared.log.dead_letters import bury
+from shared.log.port import LR_USAGE, EventLog
+from shared.runtime.asgi import App
+from shared.runtime.clock import SYSTEM_CLOCK
+from shared.runtime.lazy import LazyApp
+from shared.runtime.service import InternalApp, Part, Service
+
+
+def build(
+    settings: MetricsSettings,
+    *,
+    log: EventLog,
+    clock: Clock = SYSTEM_CLOCK,
+    bury: Bury = bury,
+    token: str | None = None,
+) -> Service:
+    """Return the service; ``token`` is the service token its routes ask for, None in-process."""
+    access_log = AccessLog(settings.logs, days=settings.access_days, clock=clock, line=access_line)
+
+    def writer() -> Writer:
+        engine = open_engine(settings.database, "write")
+        return Writer(engine, stream=LR_USAGE, access_log=access_log, same=same, another=another)
+
+    consumer = Consumer(settings, log=log, writer=writer, fold=fold, bury=bury)
+    ledger = SqlLedger(lambda: open_engine(settings.database, "read"))
+
+    def admin_app() -> App:
+        from services.metrics.api.admin import admin
+
+        return admin(ledger)
+
+    def prometheus_app() -> App:
+        from services.metrics.api.prometheus import Prometheus
+
+        return Prometheus(lambda: consumer.counts, consumer.lag)
+
+    admin, prometheus = LazyApp(admin_app), LazyApp(prometheus_app)
+    routes: dict[str, App] = {"/admin/v1/usage": admin, "/admin/v1/requests": admin, "/metrics": prometheus}
+    parts: list[Part] = [ledger, consumer]
+    return Service(
+        name="metrics",
+        app=InternalApp(routes, token=token, not_ready=consumer.not_ready),
+        parts=parts,
+        not_ready=consumer.not_ready,
+    )

@@ -1,0 +1,120 @@
+"""The ledger's rows: what is kept of a usage record, as tuples in the order of the tables' columns."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from shared.contracts.usage import UsageRecord
+
+
+class RequestRow(NamedTuple):
+    """One request, narrow: everything that questions filter, group and sum by."""
+
+    id: str
+    day: str
+    """``YYYY-MM-DD`` in UTC, from the record itself: with ``id`` the primary key, and the partition."""
+    time_ms: int
+    """Unix milliseconds of the request's arrival."""
+    key_id: str | None
+    key_name: str | None
+    router: str | None
+    provider: str | None
+    model: str | None
+    requested_model: str | None
+    endpoint: str
+    dialect: str
+    stream: int
+    status: str
+    http_status: int | None
+    error_code: str | None
+    input_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    token_source: str
+    cost: int | None
+    """Pico-USD; None: some attempt's price is unknown."""
+    known_cost: int
+    """Pico-USD of what has a price: what sums are made from."""
+    ttft_ms: float | None
+    duration_ms: float
+    overhead_ms: float | None
+    attempts: int
+
+
+class AttemptRow(NamedTuple):
+    """One attempt with what its request is filtered by: sums per provider and model are made from these.
+
+    A request without any attempt has one row at position -1, so that every request is somewhere in every grouping.
+    """
+
+    request_id: str
+    day: str
+    position: int
+    time_ms: int
+    """Of the request, so that a range holds either all of a request or nothing."""
+    key_id: str | None
+    key_name: str | None
+    router: str | None
+    status: str
+    """Of the request."""
+    provider: str | None
+    model: str | None
+    outcome: str
+    first_of_provider: int
+    """1 on the first attempt of its request at this provider: the sum counts requests."""
+    first_of_model: int
+    """1 on the first attempt of its request at this model."""
+    input_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost: int | None
+    duration_ms: float
+    http_status: int | None
+    error_code: str | None
+
+
+class RecordRow(NamedTuple):
+    """The whole record as it came, kept apart so that questions never read past it."""
+
+    id: str
+    day: str
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Everything the ledger, the counters and the access log take from one record."""
+
+    request: RequestRow
+    attempts: tuple[AttemptRow, ...]
+    record: UsageRecord
+    raw: bytes
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What deduplication goes by."""
+        return self.request.id, self.request.day
+
+
+@dataclass(slots=True)
+class Batch:
+    """What some messages, in order, say: entries once each, and which messages hold something unreadable."""
+
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict[tuple[str, str], Entry])
+    broken: dict[int, str] = field(default_factory=dict[int, str])
+    """Why, by stream sequence; what was readable of such a message is in ``entries`` all the same."""
+    origins: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """The stream sequence that brought each entry."""
+    sequence: int = 0
+    """The last message of the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a consumer has come, and in which stream: ``identity`` changes when the stream was made anew."""
+
+    identity: str
+    sequence: int

@@ -1,0 +1,1 @@
+"""Migrations of the tables that the metrics service owns; run as a child process."""

@@ -1,0 +1,1 @@
+"""Folds of the usage log: pure, no clock, no I/O."""

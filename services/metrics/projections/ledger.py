@@ -1,0 +1,244 @@
+"""The fold from usage messages to ledger rows: the same messages give the same rows, wherever and whenever."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from services.metrics.domain.rows import AttemptRow, Batch, Entry, RequestRow
+from shared.contracts.usage import Attempt, Tokens, UsageRecord, decode_record
+from shared.kernel.clock import parse_rfc3339
+from shared.kernel.errors import ContractBroken
+from shared.log.port import Recorded
+
+MAX_TOKENS: Final = 10**15
+"""Per class of one record: sums of nine thousand such lies still fit the column."""
+MAX_COST: Final = 9_000_000 * 10**12
+"""Pico-USD: nine million dollars, what a signed 64-bit column holds."""
+MAX_MS: Final = 1e12
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_NEWEST: Final = 1
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    """A usage envelope whose records are still bytes: they are kept as they came, fields of tomorrow included."""
+
+    gateway: str
+    position: str
+    records: list[msgspec.Raw]
+    version: int = 1
+
+
+_DECODER: Final = msgspec.json.Decoder(_Envelope)
+
+
+def fold(messages: Iterable[Recorded]) -> Batch:
+    """Return what ``messages`` say. A record that comes twice is taken once; one that does not read marks its message
+    as broken and takes nothing else with it."""
+    batch = Batch()
+    for recorded in messages:
+        batch.sequence = max(batch.sequence, recorded.sequence)
+        try:
+            raws = _records(recorded.raw)
+        except ContractBroken as error:
+            batch.broken[recorded.sequence] = str(error)
+            continue
+        wrong: list[str] = []
+        for index, raw in enumerate(raws):
+            try:
+                _take(batch, recorded.sequence, read_entry(bytes(raw)))
+            except ContractBroken as error:
+                wrong.append(f"record {index}: {error}")
+        if wrong:
+            batch.broken[recorded.sequence] = _shortened("; ".join(wrong))
+    return batch
+
+
+def read_entry(raw: bytes) -> Entry:
+    """Return the rows of one record; raises ContractBroken for what no ledger can hold."""
+    record = decode_record(raw)
+    day, time_ms = _moment(record.time)
+    _check(record)
+    known = record.cost
+    if known is None:
+        known = min(MAX_COST, sum(attempt.cost or 0 for attempt in record.attempts))
+    tokens = record.tokens
+    request = RequestRow(
+        record.id,
+        day,
+        time_ms,
+        record.key_id,
+        record.key_name,
+        record.router,
+        record.provider,
+        record.model,
+        record.requested_model,
+        record.endpoint,
+        record.dialect,
+        int(record.stream),
+        record.status,
+        record.http_status,
+        record.error_code,
+        tokens.input,
+        tokens.cached,
+        tokens.cache_write,
+        tokens.output,
+        tokens.reasoning,
+        tokens.source,
+        record.cost,
+        known,
+        record.ttft_ms,
+        record.duration_ms,
+        record.overhead_ms,
+        len(record.attempts),
+    )
+    return Entry(request, _attempts(record, request), record, raw)
+
+
+def _records(raw: bytes) -> list[msgspec.Raw]:
+    try:
+        envelope = _DECODER.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ContractBroken(f"not a usage envelope: {error}") from error
+    if envelope.version > _NEWEST:
+        raise ContractBroken(f"usage envelope v{envelope.version} is newer than v{_NEWEST} known here")
+    return envelope.records
+
+
+def _take(batch: Batch, sequence: int, entry: Entry) -> None:
+    identity = entry.identity
+    known = batch.entries.setdefault(identity, entry)
+    if known is entry:
+        batch.origins[identity] = sequence
+    elif not same(known.raw, entry.raw):
+        raise ContractBroken(another(entry.request.id))
+
+
+def same(one: bytes, other: bytes) -> bool:
+    """Whether two records with one id say the same."""
+    return one == other or msgspec.json.decode(one) == msgspec.json.decode(other)
+
+
+def another(request_id: str) -> str:
+    """Return the reason for which a second, different record of one request is set aside."""
+    return f"request {request_id} has another record already"
+
+
+def _attempts(record: UsageRecord, request: RequestRow) -> tuple[AttemptRow, ...]:
+    if not record.attempts:
+        nowhere = (-1, record.provider, record.model, "none", 1, 1, record.tokens, record.cost, 0.0, None, None)
+        return (_attempt(request, *nowhere),)
+    if len(record.attempts) == 1:
+        return (_attempt(request, 0, *_facts(record.attempts[0], 1, 1)),)
+    providers: set[str] = set()
+    models: set[str] = set()
+    rows: list[AttemptRow] = []
+    for position, attempt in enumerate(record.attempts):
+        first_of_provider, first_of_model = attempt.provider not in providers, attempt.model not in models
+        providers.add(attempt.provider)
+        models.add(attempt.model)
+        rows.append(_attempt(request, position, *_facts(attempt, int(first_of_provider), int(first_of_model))))
+    return tuple(rows)
+
+
+_Facts = tuple[str, str, str, int, int, Tokens, int | None, float, int | None, str | None]
+
+
+def _facts(attempt: Attempt, first_of_provider: int, first_of_model: int) -> _Facts:
+    return (
+        attempt.provider,
+        attempt.model,
+        attempt.outcome,
+        first_of_provider,
+        first_of_model,
+        attempt.tokens,
+        attempt.cost,
+        attempt.duration_ms,
+        attempt.http_status,
+        attempt.error_code,
+    )
+
+
+def _attempt(
+    request: RequestRow,
+    position: int,
+    provider: str | None,
+    model: str | None,
+    outcome: str,
+    first_of_provider: int,
+    first_of_model: int,
+    tokens: Tokens,
+    cost: int | None,
+    duration_ms: float,
+    http_status: int | None,
+    error_code: str | None,
+) -> AttemptRow:
+    return AttemptRow(
+        request.id,
+        request.day,
+        position,
+        request.time_ms,
+        request.key_id,
+        request.key_name,
+        request.router,
+        request.status,
+        provider,
+        model,
+        outcome,
+        first_of_provider,
+        first_of_model,
+        tokens.input,
+        tokens.cached,
+        tokens.cache_write,
+        tokens.output,
+        tokens.reasoning,
+        cost,
+        duration_ms,
+        http_status,
+        error_code,
+    )
+
+
+def _moment(text: str) -> tuple[str, int]:
+    try:
+        moment = parse_rfc3339(text)
+    except (ValueError, OverflowError) as error:
+        raise ContractBroken(f"not a time: {text!r}") from error
+    if moment < _EPOCH:
+        raise ContractBroken(f"a time before 1970: {text!r}")
+    return moment.date().isoformat(), (moment - _EPOCH) // _MILLISECOND
+
+
+def _check(record: UsageRecord) -> None:
+    """Refuse what a column, a sum or a counter cannot hold: it would take its whole batch down, again and again."""
+    if not record.id:
+        raise ContractBroken("a record without an id")
+    _check_amounts(record.tokens, record.cost, record.duration_ms)
+    for milliseconds in (record.ttft_ms, record.overhead_ms):
+        if milliseconds is not None and not 0 <= milliseconds <= MAX_MS:
+            raise ContractBroken(f"a duration of {milliseconds} ms")
+    for attempt in record.attempts:
+        _check_amounts(attempt.tokens, attempt.cost, attempt.duration_ms)
+        _check_status(attempt.http_status)
+    _check_status(record.http_status)
+
+
+def _check_amounts(tokens: Tokens, cost: int | None, duration_ms: float) -> None:
+    classes = (tokens.input, tokens.cached, tokens.cache_write, tokens.output, tokens.reasoning)
+    if min(classes) < 0 or max(classes) > MAX_TOKENS:
+        raise ContractBroken(f"token counts must be 0 to {MAX_TOKENS}, not {classes}")
+    if cost is not None and not 0 <= cost <= MAX_COST:
+        raise ContractBroken(f"a cost must be 0 to {MAX_COST} pico-USD, not {cost}")
+    if not 0 <= duration_ms <= MAX_MS:
+        raise ContractBroken(f"a duration of {duration_ms} ms")
+
+
+def _check_status(status: int | None) -> None:
+    if status is not None and not 0 <= status <= 999:
+        raise ContractBroken(f"an HTTP status of {status}")
+
+
+def _shortened(text: str, limit: int = 2_000) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
