@@ -93,7 +93,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(RUNTIME): requirements/embedded.txt requirements/build.txt pyproject.toml | $(BIN)/python
-	@echo "installing what LocalRouter needs (about 50 MB, once)"
+	@echo "installing what LocalRouter needs (about 32 MB, once)"
 	@$(INSTALL) -r requirements/build.txt -r requirements/embedded.txt
 	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
