@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 from shared.contracts.config import NameFreed, NameTaken
 from shared.contracts.envelope import Event, EventData, chain_hash, encode_event, type_of
 from shared.kernel.clock import Clock
-from shared.kernel.errors import Conflict, LogDamaged, OutcomeUnknown, Refusal
+from shared.kernel.errors import Conflict, LogDamaged, LogUnavailable, OutcomeUnknown, Refusal
 from shared.kernel.ids import NewId
 from shared.log.port import LR_CONFIG, Append, EventLog
 
@@ -38,7 +38,7 @@ class Loaded(Generic[S]):
     state: S
     version: int = 0
     sequence: int = 0
-    """The stream sequence of its last event (0: none); after ``handle``, of the last message written."""
+    """The stream sequence of its last event; 0: none."""
     last_hash: str | None = None
 
 
@@ -114,8 +114,19 @@ class Aggregates:
                 if not await self._is_written(writes[0]):
                     raise
                 return await self.load(decider, identity)
-            return Loaded(after.state, after.version, max(sequences), after.last_hash)
+            return Loaded(after.state, after.version, sequences[0], after.last_hash)
         return Refusal("too_contended", f"{decider.kind} {identity} changes too fast; try again", 409)
+
+    async def _after_unknown(
+        self, decider: Decider[S, C], identity: str, write: Append, unknown: OutcomeUnknown
+    ) -> Loaded[S]:
+        try:
+            if await self._is_written(write):
+                return await self.load(decider, identity)
+        except LogUnavailable as error:
+            # It would say that nothing was written, which nobody knows.
+            raise unknown from error
+        raise unknown
 
     async def _writes(
         self,

@@ -1,0 +1,144 @@
+"""A whole gateway over the log in memory, with a vendor that says what the test wants."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from services.gateway.app import Gateway, build
+from services.gateway.settings import GatewaySettings
+from shared.contracts.catalog import Capability, Model, Prices, ProviderCatalog
+from shared.contracts.config import AutomaticOrder, RouterSpec, Strategy
+from shared.contracts.frames import Completion, Data, Fail, Frame, Head, Tail
+from shared.contracts.plan import encode_plan
+from shared.contracts.usage import Tokens, UsageRecord, decode_usage_envelope
+from shared.log.memory import MemoryLog
+from shared.log.port import CATALOG, LR_USAGE, PLANS, SECRETS
+from shared.log.secrets import SecretStore
+from shared.log.snapshots import SnapshotStore
+from shared.routing.compile import Score, compile_plan
+from shared.runtime.clock import SYSTEM_CLOCK, new_id
+
+ADMIN = {"authorization": "Bearer the-admin-token"}
+PRICES = Prices(input=150_000_000_000, output=600_000_000_000, cached=75_000_000_000)
+USED = Tokens(input=100, cached=20, output=30, source="provider")
+
+
+def model(provider: str, native_id: str, *, prices: Prices | None = PRICES, context: int = 8_000) -> Model:
+    return Model(
+        id=f"{provider}/{native_id}",
+        provider_id=f"id-of-{provider}",
+        provider=provider,
+        native_id=native_id,
+        capabilities=(Capability.CHAT, Capability.COMPLETION, Capability.TOOLS),
+        context_window=context,
+        prices=prices,
+        price_version="test-1",
+    )
+
+
+class ScriptedVendor:
+    """The completions port, scripted: each attempt takes the next list of frames for its model."""
+
+    def __init__(self) -> None:
+        self.asked: list[Completion] = []
+        self.scripts: dict[str, list[list[Frame | Callable[[], Awaitable[object]]]]] = {}
+        self.cancelled = 0
+
+    def says(self, model_id: str, *frames: Frame | Callable[[], Awaitable[object]]) -> None:
+        self.scripts.setdefault(model_id, []).append(list(frames))
+
+    async def complete(self, request: Completion) -> AsyncGenerator[Frame, None]:
+        self.asked.append(request)
+        queue = self.scripts.get(request.model, [])
+        frames = queue.pop(0) if queue else answer(stream=request.stream)
+        try:
+            for frame in frames:
+                if callable(frame):
+                    await frame()
+                else:
+                    yield frame
+        except GeneratorExit:
+            self.cancelled += 1
+            raise
+
+
+def answer(text: str = "Hello.", *, stream: bool = False, tokens: Tokens = USED) -> list[Frame]:
+    if not stream:
+        body = msgspec.json.encode({"model": "m", "choices": [{"message": {"content": text}}]})
+        return [Head(status=200, content_type="application/json"), Data(body, content=True), Tail(tokens=tokens)]
+    return [
+        Head(status=200, content_type="text/event-stream"),
+        Data(b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n'),
+        Data(b"data: " + msgspec.json.encode({"choices": [{"delta": {"content": text}}]}) + b"\n\n", content=True),
+        Tail(tokens=tokens, closing=b"data: [DONE]\n\n"),
+    ]
+
+
+def failed(kind: str, **fields: object) -> Fail:
+    return msgspec.convert({"type": "fail", "kind": kind, "message": f"it was {kind}", **fields}, Fail)
+
+
+class World:
+    """The gateway under test and everything around it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = MemoryLog()
+        self.vendor = ScriptedVendor()
+        self.gateway: Gateway | None = None
+
+    def build(self) -> Gateway:
+        return build(
+            GatewaySettings(gateway_id="g1", journal=self.folder / "journal", host="127.0.0.1", port=3000),
+            log=self.log,
+            secrets=SecretStore(self.log.bucket(SECRETS), bytes(32)),
+            completions=self.vendor,
+            services={},
+            readiness={},
+            admin_token="the-admin-token",
+            snapshots=SnapshotStore(self.folder / "snapshots"),
+            clock=SYSTEM_CLOCK,
+            new_id=new_id,
+        )
+
+    async def start(self) -> None:
+        self.gateway = self.build()
+        await self.gateway.service.start()
+
+    async def stop(self) -> None:
+        if self.gateway is not None:
+            await self.gateway.service.stop()
+            self.gateway = None
+
+    async def publish(self, *models: Model) -> None:
+        """Put models into the catalog and into the plan of router/minimum-cost, in this order."""
+        for provider in sorted({item.provider for item in models}):
+            own = tuple(item for item in models if item.provider == provider)
+            catalog = ProviderCatalog(provider_id=own[0].provider_id, provider=provider, models=own)
+            await self.log.bucket(CATALOG).put(own[0].provider_id, msgspec.json.encode(catalog))
+        places = {item.id: place for place, item in enumerate(models)}
+        spec = RouterSpec(slug="minimum-cost", name="M", order=AutomaticOrder(strategies=(Strategy("given"),)))
+        scorers = {"given": lambda item: Score(places[item.id], because=f"place {places[item.id]}")}
+        plan = compile_plan("router-1", spec, models, scorers, {})
+        await self.log.bucket(PLANS).put("router-1", encode_plan(plan))
+
+    def client(self) -> httpx.AsyncClient:
+        assert self.gateway is not None
+        transport = httpx.ASGITransport(self.gateway.service.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000")
+
+    async def key(self, client: httpx.AsyncClient, **fields: object) -> tuple[str, dict[str, str]]:
+        """Make a key; returns its id and the headers that use it."""
+        made = await client.post("/admin/v1/keys", json=fields, headers=ADMIN)
+        assert made.status_code == 201, made.text
+        return made.json()["id"], {"authorization": f"Bearer {made.json()['key']}"}
+
+    async def records(self) -> list[UsageRecord]:
+        """Return every usage record that reached the log, after stopping the gateway."""
+        await self.stop()
+        found: list[UsageRecord] = []
+        async for recorded in self.log.read(LR_USAGE):
+            found += decode_usage_envelope(recorded.raw).records
+        return found
