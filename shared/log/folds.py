@@ -5,9 +5,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
-from shared.kernel.errors import LogDamaged, OutcomeUnknown
+import structlog
+
+from shared.kernel.errors import ContractBroken, LogDamaged, OutcomeUnknown
 from shared.log.port import Bucket, Entry, EventLog, Recorded
 from shared.log.snapshots import Snapshot, SnapshotStore
+
+log = structlog.get_logger("log")
 
 
 class Fold(Protocol):
@@ -37,7 +41,7 @@ class Fold(Protocol):
         ...
 
     def load(self, raw: bytes) -> None:
-        """Replace the state by a dumped one; raises ContractBroken when it does not read."""
+        """Replace the state by a dumped one; raises ContractBroken, the state unchanged, when it does not read."""
         ...
 
 
@@ -118,7 +122,11 @@ class FoldRunner:
                 f"{self.fold.stream} ends at {last}, but {self.fold.name} was folded up to {snapshot.sequence}:"
                 " an older store was restored"
             )
-        self.fold.load(snapshot.state)
+        try:
+            self.fold.load(snapshot.state)
+        except ContractBroken as error:
+            log.warning("snapshot dropped, folding everything again", fold=self.fold.name, error=str(error))
+            return
         self.sequence = self._saved = snapshot.sequence
 
     def _save(self) -> None:

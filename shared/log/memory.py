@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from shared.contracts.envelope import encode_event
 from shared.kernel.errors import Conflict
-from shared.log.messages import matches, read_message
+from shared.log.messages import check_append, matches, read_message, stream_of, written_before
 from shared.log.port import BUCKETS, STREAMS, Append, Entry, Position, Recorded
 
 
@@ -82,24 +82,28 @@ class MemoryLog:
         self._woken = asyncio.Condition()
 
     async def append(self, *writes: Append) -> list[int]:
-        """Write all or nothing."""
+        """Write all or nothing. An append that was written before (the same event ids) succeeds again."""
+        check_append(writes)
+        stream = self._streams[stream_of(writes[0].subject)]
         for write in writes:
+            known = any(item.id in stream.seen for item in write.events)
             expected = write.expected
-            actual = self._stream_of(write.subject).last.get(write.subject, 0)
-            if expected is not None and expected != actual:
-                raise Conflict(write.subject, expected)
+            if known or expected not in (None, stream.last.get(write.subject, 0)):
+                ends = await written_before(self, writes)
+                if ends is None:
+                    raise Conflict(write.subject, expected or 0)
+                return ends
         sequences: list[int] = []
         for write in writes:
-            stream = self._stream_of(write.subject)
             for item in write.events:
-                _store(stream, write.subject, encode_event(item))
+                stream.seen[item.id] = _store(stream, write.subject, encode_event(item))
             sequences.append(stream.last[write.subject])
         await self._announce()
         return sequences
 
     async def publish(self, subject: str, payload: bytes, *, message_id: str) -> int:
         """Store one message once."""
-        stream = self._stream_of(subject)
+        stream = self._streams[stream_of(subject)]
         known = stream.seen.get(message_id)
         if known is not None:
             return known
@@ -144,12 +148,6 @@ class MemoryLog:
 
     async def close(self) -> None:
         """Nothing to let go of."""
-
-    def _stream_of(self, subject: str) -> _Stream:
-        for name, pattern in STREAMS.items():
-            if matches(pattern, subject):
-                return self._streams[name]
-        raise ValueError(f"no stream keeps {subject}")
 
     async def _announce(self) -> None:
         async with self._woken:

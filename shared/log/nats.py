@@ -7,14 +7,11 @@ from typing import Final
 
 from shared.contracts.envelope import Event, encode_event
 from shared.kernel.errors import Conflict, LogUnavailable, OutcomeUnknown
-from shared.log.messages import matches, read_message
+from shared.log.messages import check_append, read_message, written_before
 from shared.log.nats_bucket import NatsBucket
 from shared.log.nats_connection import TIMEOUT_S, ApiError, Connection, checked
 from shared.log.nats_reading import pages, stream_state, tail
 from shared.log.port import BUCKETS, STREAMS, Append, Position, Recorded
-
-MAX_BATCH: Final = 1_000
-"""Events in one atomic append: the server's limit (error 10199 above it)."""
 
 _BATCHES_AT_ONCE: Final = 16
 """A server takes 50 open batches per stream."""
@@ -56,24 +53,13 @@ class NatsLog:
 
         Raises ValueError for more than 1,000 events or for several streams, Conflict, OutcomeUnknown, LogUnavailable.
         """
-        count = sum(len(write.events) for write in writes)
-        if not count or not all(write.events for write in writes):
-            raise ValueError("an append needs an event for each of its subjects")
-        if count > MAX_BATCH:
-            raise ValueError(f"{count} events in one append, at most {MAX_BATCH} are allowed")
-        if len({write.subject for write in writes}) != len(writes):
-            raise ValueError("a subject appears twice in one append")
-        if len({stream_of(write.subject) for write in writes}) != 1:
-            raise ValueError("one append goes to one stream")
+        check_append(writes)
         try:
-            last = await (self._one(writes[0]) if count == 1 else self._batch(writes))
+            last = await (self._one(writes[0]) if _is_single(writes) else self._batch(writes))
         except ApiError as error:
             if error.code not in _CONFLICTS:
                 raise LogUnavailable(f"the log took nothing: {error}") from error
-            landed = await self._landed(writes)
-            if landed is None:
-                raise Conflict(writes[0].subject, writes[0].expected or 0) from error
-            return landed
+            return await self._read_back(writes, error)
         return _ends(writes, last)
 
     async def _one(self, write: Append) -> int:
@@ -102,22 +88,14 @@ class NatsLog:
             answer = await self.connection.request(subject, payload, headers=headers | {"Nats-Batch-Commit": "1"})
             return checked(answer)["seq"]
 
-    async def _landed(self, writes: tuple[Append, ...]) -> list[int] | None:
-        """Return where these very events are, if an earlier try of this append was written after all."""
-        ends: list[int] = []
+    async def _read_back(self, writes: tuple[Append, ...], error: ApiError) -> list[int]:
+        """A conflict may be with an earlier try of this append: the server checks the sequence before the id."""
         try:
-            for write in writes:
-                wanted = {item.id for item in write.events}
-                end = 0
-                async for recorded in self.read(stream_of(write.subject), write.subject, after=write.expected or 0):
-                    if recorded.event is not None and recorded.event.id in wanted:
-                        wanted.discard(recorded.event.id)
-                        end = recorded.sequence
-                if wanted:
-                    return None
-                ends.append(end)
-        except LogUnavailable as error:
-            raise OutcomeUnknown(f"a conflict that could not be read back: {error}") from error
+            ends = await written_before(self, writes)
+        except LogUnavailable as unavailable:
+            raise OutcomeUnknown(f"a conflict that could not be read back: {unavailable}") from error
+        if ends is None:
+            raise Conflict(writes[0].subject, writes[0].expected or 0) from error
         return ends
 
     async def publish(self, subject: str, payload: bytes, *, message_id: str) -> int:
@@ -162,12 +140,8 @@ class NatsLog:
         await self.connection.close()
 
 
-def stream_of(subject: str) -> str:
-    """Return the stream that keeps a subject."""
-    for name, pattern in STREAMS.items():
-        if matches(pattern, subject):
-            return name
-    raise ValueError(f"no stream keeps {subject}")
+def _is_single(writes: tuple[Append, ...]) -> bool:
+    return len(writes) == 1 and len(writes[0].events) == 1
 
 
 def _headers(item: Event, expected: int | None) -> dict[str, str]:
