@@ -1,0 +1,173 @@
+"""Writes the parts of the documentation that are read off the code: settings, events, the admin API's OpenAPI document.
+
+``python -m docs.generate`` writes them, ``--check`` names those that are stale and fails.
+"""
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import msgspec
+from fastapi import FastAPI
+
+import shared.contracts
+from shared.contracts.envelope import EventData, registered
+from shared.runtime.settings_schema import sections, yaml_value
+
+ROOT: Final = Path(__file__).parents[1]
+BY: Final = "<!-- Written by `make docs` from the code; edit that instead. -->"
+
+# What builds each service's part of the admin API, and how many ports it is handed.
+ADMIN: Final = {
+    "services.gateway.api.admin": ("build", 2),
+    "services.router.api.admin": ("admin", 1),
+    "services.providers.api.admin": ("admin", 1),
+    "services.metrics.api.admin": ("admin", 1),
+}
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Yield every generated file with what it should hold."""
+    yield ROOT / "docs" / "reference" / "settings.md", settings_page()
+    yield ROOT / "docs" / "reference" / "events.md", events_page()
+    yield ROOT / "services" / "gateway" / "api" / "openapi.json", openapi_document()
+
+
+def settings_page() -> str:
+    """Return the page of every setting."""
+    lines = ["# Settings", "", BY, "", "Each may stand in `localrouter.yaml` or, over it, in the environment."]
+    for section in sections():
+        lines += ["", f"## {section.name}", ""]
+        if section.description:
+            lines += [section.description, ""]
+        lines += [
+            "| in the file | in the environment | default | allowed | meaning |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        for setting in section.settings:
+            cells = [
+                f"`{setting.path}`",
+                f"`{setting.variable}`",
+                f"`{yaml_value(setting.default)}`",
+                setting.allowed,
+                setting.description,
+            ]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def events_page() -> str:
+    """Return the page of every event type at its newest version."""
+    for module in pkgutil.iter_modules(shared.contracts.__path__):
+        importlib.import_module(f"shared.contracts.{module.name}")
+    lines = [
+        "# Events",
+        "",
+        BY,
+        "",
+        "What the log holds, each type at its newest version. Older ones are upcast as they are read.",
+    ]
+    parts: dict[str, type[Any]] = {}
+    for name, (version, data) in sorted(registered().items()):
+        lines += ["", f"## `{name}` v{version}", *_fields(data)]
+        parts |= {part.__name__: part for part in _parts(data)}
+    lines += ["", "## Parts of events"]
+    for name, part in sorted(parts.items()):
+        lines += ["", f"### `{name}`", *_fields(part)]
+    return "\n".join(lines) + "\n"
+
+
+def _fields(data: type[msgspec.Struct]) -> list[str]:
+    lines = ["", inspect.getdoc(data) or "", ""]
+    if fields := msgspec.structs.fields(data):
+        lines += ["| field | type | default |", "| --- | --- | --- |"]
+        lines += [f"| `{field.encode_name}` | `{_type(field.type)}` | {_default(field)} |" for field in fields]
+    return lines[:-1] if not lines[-1] else lines
+
+
+def _parts(annotation: Any) -> Iterator[type[msgspec.Struct]]:
+    """Yield the structs that a struct's fields are made of, at any depth."""
+    if inspect.isclass(annotation) and issubclass(annotation, msgspec.Struct):
+        for field in msgspec.structs.fields(annotation):
+            yield from _parts(field.type)
+        if not issubclass(annotation, EventData):
+            yield annotation
+    for argument in get_args(annotation):
+        yield from _parts(argument)
+
+
+def _type(annotation: Any) -> str:
+    plain = inspect.isclass(annotation) and not get_args(annotation)
+    text = annotation.__name__ if plain else re.sub(r"\b[a-z_]+(\.[a-z_]+)*\.(?=\w)", "", str(annotation))
+    return text.replace("|", "\\|")
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    if field.default_factory in (list, dict, set):
+        return "empty"
+    return (
+        f"`{field.default!r}`"
+        if isinstance(field.default, (str, int, float, bool, tuple, type(None)))
+        else "as its type"
+    )
+
+
+def openapi_document() -> str:
+    """Return the admin API of all services as one OpenAPI document; raises ValueError where two parts disagree."""
+    merged: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "LocalRouter admin API",
+            "version": "1",
+            "description": "Every call needs the admin token; errors are RFC 9457 problem documents.",
+        },
+        "security": [{"adminToken": []}],
+        "paths": {},
+        "components": {"schemas": {}, "securitySchemes": {"adminToken": {"type": "http", "scheme": "bearer"}}},
+    }
+    for name, (builder, ports) in ADMIN.items():
+        # The routes are described, never called: what they would call is left out.
+        app: FastAPI = getattr(importlib.import_module(name), builder)(*[None] * ports)
+        document = app.openapi()
+        _merge(merged["paths"], document["paths"], name)
+        _merge(merged["components"]["schemas"], document.get("components", {}).get("schemas", {}), name)
+    encoded = msgspec.json.encode(merged, order="deterministic")
+    return msgspec.json.format(encoded, indent=1).decode() + "\n"
+
+
+def _merge(into: dict[str, Any], part: dict[str, Any], source: str) -> None:
+    for name, value in part.items():
+        if into.setdefault(name, value) != value:
+            raise ValueError(f"{source} and another service describe {name} differently; give one of them another name")
+
+
+def main() -> None:
+    """Write what is generated, or say what is stale."""
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.generate", description="The generated parts of the documentation"
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing; fail and name what is stale")
+    check = parser.parse_args().check
+    stale = [(path, text) for path, text in generated() if not path.exists() or path.read_text() != text]
+    for path, text in stale:
+        name = path.relative_to(ROOT)
+        if check:
+            sys.stderr.write(f"{name} is stale: make docs writes it\n")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            sys.stderr.write(f"wrote {name}\n")
+    if check and stale:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
