@@ -1,6 +1,6 @@
 """The composition root of the router: the whole wiring on one screen."""
 
-from services.router.adapters.compiler import Compiler, Lease
+from services.router.adapters.compiler import Compiler
 from services.router.adapters.defaults import DefaultRouters
 from services.router.adapters.metrics import Metrics
 from services.router.adapters.plans import PlanStore
@@ -13,11 +13,13 @@ from shared.kernel.clock import Clock
 from shared.kernel.ids import NewId
 from shared.log.aggregates import Aggregates
 from shared.log.folds import BucketWatcher, FoldRunner
-from shared.log.port import CATALOG, Entry, EventLog, Recorded
+from shared.log.leases import Lease
+from shared.log.port import CATALOG, LEASES, Entry, EventLog, Recorded
 from shared.log.snapshots import SnapshotStore
 from shared.runtime.asgi import App
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
 from shared.runtime.lazy import LazyApp
+from shared.runtime.metrics import metrics_app
 from shared.runtime.service import InternalApp, Part, Service
 
 
@@ -25,16 +27,20 @@ def build(
     settings: RouterSettings,
     *,
     log: EventLog,
-    lease: Lease,
     snapshots: SnapshotStore | None = None,
     clock: Clock = SYSTEM_CLOCK,
     new_id: NewId = new_id,
     token: str | None = None,
+    holder: str | None = None,
 ) -> Service:
-    """Return the service; ``token`` is the service token its routes ask for, None in-process."""
+    """Return the service; ``token`` is the service token its routes ask for, None in-process.
+
+    ``holder`` names this process to the lease where it may take over at once from a former self that was killed.
+    """
     world, metrics = World(), Metrics()
     aggregates = Aggregates(log, clock=clock, new_id=new_id, source="router")
     plans = PlanStore(log, clock=clock, new_id=new_id)
+    lease = Lease(log.bucket(LEASES), "compiler", holder or new_id(), clock=clock)
     compiler = Compiler(world, plans, lease, metrics, strategies=STRATEGIES, burst_s=settings.burst_s)
     catalog = CatalogView(world)
 
@@ -62,9 +68,10 @@ def build(
         DefaultRouters(aggregates),
         configuration,
         BucketWatcher(log.bucket(CATALOG), catalog_changed),
+        lease,
         compiler,
     ]
-    routes: dict[str, App] = {"/admin/v1/routers": LazyApp(admin_app), "/metrics": metrics}
+    routes: dict[str, App] = {"/admin/v1/routers": LazyApp(admin_app), "/metrics": metrics_app(metrics.registry)}
     return Service(
         name="router",
         app=InternalApp(routes, token=token, not_ready=not_ready),

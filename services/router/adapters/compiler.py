@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -15,6 +15,7 @@ from services.router.domain.world import RouterView, World
 from shared.contracts.catalog import Model
 from shared.contracts.plan import Plan
 from shared.kernel.errors import Conflict, ContractBroken, LogError
+from shared.log.leases import Lease
 from shared.routing.compile import Scorer, compile_plan
 
 _log = structlog.get_logger("router")
@@ -31,20 +32,6 @@ class _Catalog:
     revision: int
 
 
-class Lease(Protocol):
-    """The right to compile: one process holds it."""
-
-    @property
-    def held(self) -> bool:
-        """Whether this process holds it at the moment."""
-        ...
-
-    @property
-    def epoch(self) -> int:
-        """The fencing number that grows with every holder."""
-        ...
-
-
 class Compiler:
     """Compiles the plans of changed routers while it holds the lease."""
 
@@ -57,25 +44,25 @@ class Compiler:
         *,
         strategies: Mapping[str, Scorer],
         burst_s: float = 0.05,
-        look_s: float = 1.0,
+        retry_s: float = 1.0,
     ) -> None:
-        """``burst_s``: changes that come within it are compiled together; ``look_s``: how often the lease is looked
-        at, and the pause before a publication that failed is tried again."""
+        """``burst_s``: changes that come within it are compiled together; ``retry_s``: how often the lease is looked
+        at, and the pause after which what could not be published is tried again."""
         self._world = world
         self._plans = plans
         self._lease = lease
         self._metrics = metrics
         self._strategies = strategies
         self._burst_s = burst_s
-        self._look_s = look_s
+        self._retry_s = retry_s
         self._changed: set[str] = set()
-        self._everything = True
+        self._everything = False
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._broken: dict[str, str] = {}
 
     async def start(self) -> None:
-        """Begin; the first round compiles everything."""
+        """Begin; the first round under the lease compiles everything."""
         self._woken.set()
         self._task = asyncio.create_task(self._run(), name="plan compiler")
 
@@ -110,24 +97,23 @@ class Compiler:
         return problems
 
     async def _run(self) -> None:
-        held = False
+        epoch = 0
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._look_s):
+                async with asyncio.timeout(self._retry_s):
                     await self._woken.wait()
+                    await asyncio.sleep(self._burst_s)
+            self._woken.clear()
             if not self._lease.held:
-                held = False
-                self._woken.clear()  # the holder compiles; whoever takes over compiles everything
                 continue
-            if not held:
-                held = self._everything = True
+            if self._lease.epoch != epoch:
+                epoch = self._lease.epoch
+                self._everything = True  # another holder may have left anything undone
             if self._everything or self._changed:
-                await asyncio.sleep(self._burst_s)
                 await self._round()
 
     async def _round(self) -> None:
         """Compile what changed up to now; what fails stays noted as changed."""
-        self._woken.clear()
         try:
             await self._note_everything()
             catalog = _Catalog(list(self._world.models()), self._world.catalog_revision)
@@ -139,7 +125,7 @@ class Compiler:
                     self._changed.add(router_id)
                     raise
         except Conflict:
-            self._woken.set()  # another holder of the lease published first: look again at once
+            self._woken.set()  # another process published at this moment: compare with its plan
         except LogError as error:
             _log.warning("plans not published, trying again", error=str(error))
 

@@ -28,6 +28,7 @@ from shared.log.aggregates import Decider, Decision
 
 SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 MAX_NAME: Final = 200
+_CAPABILITIES: Final = tuple(capability.value for capability in Capability)
 MAX_PATTERNS: Final = 1_000
 MAX_ATTEMPTS: Final = Fallback().max_attempts
 MAX_ATTEMPTS_PER_CANDIDATE: Final = Fallback().max_attempts_per_candidate
@@ -221,8 +222,8 @@ def _filters_problem(filters: ModelFilters) -> Refusal | None:
                 "invalid_range", f"filters.{name}: numbers of at least 0 are allowed, min not larger than max"
             )
     for capability in filters.capabilities:
-        if capability not in Capability:
-            allowed = ", ".join(Capability)
+        if capability not in _CAPABILITIES:
+            allowed = ", ".join(_CAPABILITIES)
             return _invalid("unknown_capability", f"capability {capability!r} is unknown: allowed are {allowed}")
     return None
 
