@@ -8,10 +8,10 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.embedded.app import SERVICES, build
-from services.embedded.nats_server import FolderLock, NatsServer
+from services.embedded.nats_server import NatsServer
 from shared.kernel.secrets import Secret
 from shared.log.nats import NatsLog
-from shared.runtime.bootstrap import bootstrap
+from shared.runtime.bootstrap import bootstrap_log
 from shared.runtime.logging import configure_logging
 from shared.runtime.master_key import load_master_key
 from shared.runtime.process import Place, run_process, serve
@@ -38,33 +38,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 async def up(place: Place, *, as_json: bool = False) -> None:
     """Start nats-server and every service in this process, and serve until signalled."""
     settings = place.settings
-    with FolderLock(place.home):
-        configure_logging(settings.log, log_folder(settings, place.home), service="localrouter")
+    configure_logging(settings.log, log_folder(settings, place.home), service="localrouter")
+    master = load_master_key(place.home, place.environ)
+    async with NatsServer(place.home, master, max_store_bytes=settings.nats.max_store_bytes) as server:
         bound = bind(settings.server.host, settings.server.port)
-        master = load_master_key(place.home, place.environ)
         token = admin_token(place.home, place.environ)
-        server = NatsServer(place.home / "nats", master=master, max_store_bytes=settings.nats.max_store_bytes)
-        await server.start()
+        await bootstrap_log(server.url, user="bootstrap", password=server.users["bootstrap"])
+        connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
+        logs = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
+        house = build(place, logs, master=master, admin_token=token)
         try:
-            await bootstrap(server.url, "bootstrap", server.users["bootstrap"])
-            connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
-            logs = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
-            house = build(place, logs, master=master, admin_token=token)
-            try:
-                await house.start()
-                key = await house.gateway.first_key()
-                await serve(
-                    house.gateway.service.app,
-                    bound,
-                    settings,
-                    drain=house.gateway.drain,
-                    started=_announced(place, key, as_json=as_json),
-                )
-            finally:
-                await house.stop()
-                await asyncio.gather(*(log.close() for log in logs.values()))
+            await house.start()
+            key = await house.gateway.first_key()
+            await serve(
+                house.gateway.service.app,
+                bound,
+                settings,
+                drain=house.gateway.drain,
+                started=_announced(place, key, as_json=as_json),
+            )
         finally:
-            await server.stop()
+            await house.stop()
+            await asyncio.gather(*(log.close() for log in logs.values()))
 
 
 def _announced(place: Place, key: Secret | None, *, as_json: bool) -> Callable[[], Awaitable[None]]:

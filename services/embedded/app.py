@@ -14,8 +14,7 @@ from services.providers.app import build as build_providers
 from services.providers.settings import ProvidersSettings
 from services.router.app import build as build_router
 from services.router.settings import RouterSettings
-from shared.log.leases import Lease
-from shared.log.port import LEASES, SECRETS, EventLog
+from shared.log.port import SECRETS, EventLog
 from shared.log.secrets import SecretStore
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
 from shared.runtime.process import Place
@@ -23,6 +22,9 @@ from shared.runtime.service import Service
 
 SERVICES = ("gateway", "router", "providers", "metrics")
 """Every service, each with its own user on the log."""
+
+HOLDER = "embedded"
+"""Names this process to leases: the folder's lock lets only one live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,10 @@ def build(place: Place, logs: Mapping[str, EventLog], *, master: bytes, admin_to
     router = build_router(
         RouterSettings.from_settings(settings, home),
         log=logs["router"],
-        lease=Lease(logs["router"].bucket(LEASES), "compiler", holder=new_id(), clock=SYSTEM_CLOCK),
         snapshots=place.snapshots("router"),
         clock=SYSTEM_CLOCK,
         new_id=new_id,
+        holder=HOLDER,
     )
     providers = build_providers(
         ProvidersSettings.from_settings(settings, home),

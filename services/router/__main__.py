@@ -2,8 +2,6 @@
 
 from services.router.app import build
 from services.router.settings import RouterSettings
-from shared.log.leases import Lease
-from shared.log.port import LEASES
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
 from shared.runtime.process import Running, Surroundings, run
 
@@ -14,7 +12,6 @@ def router(surroundings: Surroundings) -> Running:
     service = build(
         RouterSettings.from_settings(place.settings, place.home),
         log=surroundings.log,
-        lease=Lease(surroundings.log.bucket(LEASES), "compiler", holder=new_id(), clock=SYSTEM_CLOCK),
         snapshots=surroundings.snapshots,
         clock=SYSTEM_CLOCK,
         new_id=new_id,

@@ -41,7 +41,15 @@ def build(
     aggregates = Aggregates(log, clock=clock, new_id=new_id, source="router")
     plans = PlanStore(log, clock=clock, new_id=new_id)
     lease = Lease(log.bucket(LEASES), "compiler", holder or new_id(), clock=clock)
-    compiler = Compiler(world, plans, lease, metrics, strategies=STRATEGIES, burst_s=settings.burst_s)
+    compiler = Compiler(
+        world,
+        plans,
+        lease,
+        metrics,
+        strategies=STRATEGIES,
+        burst_s=settings.burst_s,
+        retry_s=settings.retry_s,
+    )
     catalog = CatalogView(world)
 
     def configuration_changed(recorded: Recorded) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
+from prometheus_client import CollectorRegistry
 
 from shared.runtime.asgi import App, Receive, Scope, Send, header, respond
 
@@ -30,6 +31,8 @@ class Service:
     app: App
     """Everything it serves over HTTP, health and metrics included."""
     parts: Sequence[Part] = ()
+    registry: CollectorRegistry | None = None
+    """Its metrics."""
     not_ready: Callable[[], list[str]] = field(default=list)
     """Why it cannot do its job now, in sentences; empty: ready."""
 
