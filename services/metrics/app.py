@@ -1,7 +1,7 @@
 """The composition root of metrics: the whole wiring on one screen."""
 
 from services.metrics.adapters.access_log import AccessLog
-from services.metrics.adapters.consumer import Bury, Consumer
+from services.metrics.adapters.consumer import Consumer
 from services.metrics.adapters.engine import open_engine
 from services.metrics.adapters.queries import SqlLedger
 from services.metrics.adapters.writer import Writer
@@ -9,7 +9,7 @@ from services.metrics.projections.access import access_line
 from services.metrics.projections.ledger import another, fold, same
 from services.metrics.settings import MetricsSettings
 from shared.kernel.clock import Clock
-from shared.log.dead_letters import bury
+from shared.log.dead_letters import DeadLetters
 from shared.log.port import LR_USAGE, EventLog
 from shared.runtime.asgi import App
 from shared.runtime.clock import SYSTEM_CLOCK
@@ -22,7 +22,6 @@ def build(
     *,
     log: EventLog,
     clock: Clock = SYSTEM_CLOCK,
-    bury: Bury = bury,
     token: str | None = None,
 ) -> Service:
     """Return the service; ``token`` is the service token its routes ask for, None in-process."""
@@ -32,7 +31,7 @@ def build(
         engine = open_engine(settings.database, "write")
         return Writer(engine, stream=LR_USAGE, access_log=access_log, same=same, another=another)
 
-    consumer = Consumer(settings, log=log, writer=writer, fold=fold, bury=bury)
+    consumer = Consumer(settings, log=log, writer=writer, fold=fold, bury=DeadLetters(log).put)
     ledger = SqlLedger(lambda: open_engine(settings.database, "read"))
 
     def admin_app() -> App:

@@ -29,7 +29,7 @@ _UNACCEPTABLE: Final = (IntegrityError, DataError, InterfaceError, ValueError, T
 
 log = structlog.get_logger("metrics.consumer")
 
-Bury = Callable[[EventLog, str, Recorded, str], Awaitable[None]]
+Bury = Callable[[str, Recorded, str], Awaitable[object]]
 
 
 class Consumer:
@@ -210,7 +210,7 @@ class Consumer:
             reason = prepared.broken.get(message.sequence)
             if reason is not None:
                 log.error("usage message set aside", sequence=message.sequence, reason=reason)
-                await self._bury(self._log, CONSUMER, message, reason)
+                await self._bury(CONSUMER, message, reason)
         await self._in_thread(lambda: writer.commit(prepared, self._checkpoint.identity))
         self._moved(prepared)
 

@@ -102,6 +102,8 @@ class Writer:
         """
         delta = self.counters.tally(prepared.fresh, dead_letters=len(prepared.broken))
         with self._transaction() as connection:
+            # before the rows: a file that has to be made again is made from those of earlier transactions
+            lengths = self._write_access_log(connection, prepared.fresh)
             if prepared.fresh:
                 _insert(connection, REQUESTS, [entry.request for entry in prepared.fresh])
                 _insert(connection, ATTEMPTS, [attempt for entry in prepared.fresh for attempt in entry.attempts])
@@ -110,7 +112,6 @@ class Writer:
                 _insert(connection, BURIED, list(prepared.broken.items()))
             if delta:
                 _upsert(connection, COUNTERS, [(_name(key), str(self._count(key) + delta[key])) for key in delta])
-            lengths = self._write_access_log(connection, prepared.fresh)
             before = self._checkpoint(connection)
             sequence = max(prepared.sequence, before.sequence if before else 0)
             _upsert(connection, CHECKPOINTS, [(CONSUMER, self._stream, identity, sequence)])

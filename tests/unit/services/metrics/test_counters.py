@@ -103,4 +103,6 @@ def test_nothing_is_counted_until_it_is_added():
 
 def test_label_values_of_any_kind_are_escaped():
     hostile = msgspec.structs.replace(usage_record(), router='a"b\\c\nd')
-    assert samples(counted(hostile))["localrouter_requests_total", 'a"b\\c\nd', "openai", "openai/gpt", "succeeded"] == 1
+    assert (
+        samples(counted(hostile))["localrouter_requests_total", 'a"b\\c\nd', "openai", "openai/gpt", "succeeded"] == 1
+    )
