@@ -14,7 +14,7 @@ from shared.kernel.ids import NewId
 from shared.log.aggregates import Aggregates
 from shared.log.folds import BucketWatcher, FoldRunner
 from shared.log.leases import Lease
-from shared.log.port import CATALOG, LEASES, Entry, EventLog, Recorded
+from shared.log.port import CATALOG, LEASES, LR_CONFIG, Entry, EventLog, Recorded
 from shared.log.snapshots import SnapshotStore
 from shared.runtime.asgi import App
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
@@ -63,10 +63,13 @@ def build(
 
     configuration = FoldRunner(log, ConfigurationFold(world), snapshots=snapshots, changed=configuration_changed)
 
+    async def caught_up() -> None:
+        await configuration.reached((await log.position(LR_CONFIG)).sequence)
+
     def admin_app() -> App:
         from services.router.api.admin import Routers, admin
 
-        return admin(Routers(world, aggregates, new_id, configuration.reached))
+        return admin(Routers(world, aggregates, new_id, configuration.reached, caught_up))
 
     def not_ready() -> list[str]:
         broken = [f"the catalog of provider {key} does not read: {why}" for key, why in catalog.broken.items()]

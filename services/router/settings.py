@@ -14,6 +14,8 @@ class RouterSettings:
     port: int
     burst_s: float = 0.05
     """Changes that come within this time are compiled together."""
+    retry_s: float = 1.0
+    """What could not be published is tried again after this time."""
 
     @classmethod
     def from_settings(cls, settings: Settings, home: Path) -> "RouterSettings":

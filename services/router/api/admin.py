@@ -61,6 +61,8 @@ class Routers:
     new_id: NewId
     reached: Callable[[int], Awaitable[None]]
     """Waits until the world holds a stream sequence of ``LR_CONFIG``."""
+    caught_up: Callable[[], Awaitable[None]]
+    """Waits until the world holds all that was written up to now."""
 
     def find(self, name: str) -> RouterView:
         """Return the router with this slug or id; raises Problem."""
@@ -150,6 +152,7 @@ def _writing(app: FastAPI, routers: Routers) -> None:
     async def replace_router(
         name: str, body: RouterIn, response: Response, actor: Actor, if_match: IfMatch = None
     ) -> RouterOut:
+        await routers.caught_up()
         router = routers.find(name)
         spec = routers.check(body.spec(router.spec.slug))
         command = ReplaceRouter(spec, routers.world.users_of(router.spec.slug))
@@ -159,6 +162,7 @@ def _writing(app: FastAPI, routers: Routers) -> None:
 
     @app.delete(f"{ROUTERS}/{{name}}", status_code=204, summary="Delete a router that nothing uses")
     async def delete_router(name: str, actor: Actor, if_match: IfMatch = None) -> None:
+        await routers.caught_up()
         router = routers.find(name)
         command = DeleteRouter(routers.world.users_of(router.spec.slug))
         await routers.change(router.id, command, actor, expected_version(if_match))
