@@ -6,7 +6,7 @@ import socket
 import struct
 import time
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 import httptools
@@ -14,7 +14,9 @@ import msgspec
 
 from shared.testing import upstream_dialects as dialects
 from shared.testing.upstream_behaviour import Behaviour, Fault, unauthorized
-from shared.testing.upstream_dialects import Asked, Script
+from shared.testing.upstream_dialects import Asked, Script, Step
+
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class Attempt(msgspec.Struct, kw_only=True):
@@ -226,7 +228,7 @@ class Connection(asyncio.Protocol):
         behaviour = attempt.behaviour
         await self._pause(behaviour.delay_ms)
         if behaviour.fault is not None and behaviour.where == "before_headers":
-            await self._fail(behaviour.fault, behaviour, b"")
+            await self._fail(behaviour.fault, behaviour)
         if behaviour.body is not None or (behaviour.error is not None and behaviour.fault is None):
             await self._plain(behaviour, asked)
         elif asked is None:
@@ -297,22 +299,22 @@ class Connection(asyncio.Protocol):
 
     async def _one(self, attempt: Attempt, script: Script) -> None:
         behaviour = attempt.behaviour
-        body = script.content[0]
+        [step] = script.steps
+        body = step.payload
         await self._head(behaviour.status, script.content_type, behaviour.headers, len(body))
         await self._pause(behaviour.first_token_ms)
-        cut = {"before_content": 0, "mid_content": len(body) // 2, "before_end": len(body) - 1}.get(behaviour.where, 0)
         if behaviour.fault is not None:
+            cut = {"mid_content": len(body) // 2, "before_end": len(body) - 1}.get(behaviour.where, 0)
             await self._send(body[:cut])
-            await self._fail(behaviour.fault, behaviour, b"")
-            padded = behaviour.fault in ("end", "malformed", "error")
-            await self._send(b" " * (len(body) - cut) if padded else body[cut:])
-            if padded:
+            await self._fail(behaviour.fault, behaviour)
+            if behaviour.fault != "hold":
+                # The length was promised: what is missing of the JSON is blank.
+                await self._send(b" " * (len(body) - cut))
                 return
+            await self._send(body[cut:])
         else:
             await self._send(body, behaviour.chunk_bytes)
-        attempt.events_sent = 1
-        attempt.text_sent = script.texts[0]
-        attempt.claimed = script.claimed
+        self._sent(attempt, step)
 
     async def _stream(self, asked: Asked, attempt: Attempt, script: Script) -> None:
         behaviour = attempt.behaviour
@@ -320,51 +322,33 @@ class Connection(asyncio.Protocol):
         await self._pause(behaviour.first_token_ms)
         for _ in range(behaviour.pings):
             await self._event(dialects.ping(asked.dialect), behaviour)
-        if behaviour.fault is not None and behaviour.where == "before_events":
-            following = (script.prelude or script.content or [script.done])[0]
-            ended = await self._fail(behaviour.fault, behaviour, following, asked)
-            if ended:
-                return
-        for payload in script.prelude:
-            await self._event(payload, behaviour)
-        following = [*script.content, *script.finish, script.done]
-        for position in range(len(script.content) + 1):
-            if behaviour.fault is not None and _due(behaviour, position, len(script.content)):
-                ended = await self._fail(behaviour.fault, behaviour, following[position], asked)
+        for position, step in enumerate(script.steps):
+            if behaviour.fault is not None and position == script.fault_at:
+                ended = await self._fail(behaviour.fault, behaviour, step.payload, asked)
                 if ended:
                     return
-            if position == len(script.content):
-                break
-            await self._event(script.content[position], behaviour)
-            attempt.events_sent += 1
-            if position < len(script.texts):
-                attempt.text_sent += script.texts[position]
-            if behaviour.usage_in_each:
-                attempt.claimed = script.claimed
-            self._wall.changed()
-        for payload in script.finish:
-            await self._event(payload, behaviour)
-        if asked.dialect != "ollama":
-            attempt.claimed = script.claimed
-        if behaviour.fault is not None and behaviour.where == "before_end":
-            ended = await self._fail(behaviour.fault, behaviour, script.done, asked)
-            if ended:
-                return
-        attempt.claimed = script.claimed
-        await self._event(script.done, behaviour)
-        await self._send(b"0\r\n\r\n")
+            await self._event(step.payload, behaviour)
+            self._sent(attempt, step)
+        await self._send(_LAST_CHUNK)
 
-    async def _fail(self, fault: Fault, behaviour: Behaviour, following: bytes, asked: Asked | None = None) -> bool:
-        """Do the fault; returns whether the answer ends here. A socket that closes raises _Gone."""
-        streaming = asked is not None
+    def _sent(self, attempt: Attempt, step: Step) -> None:
+        attempt.events_sent += step.content
+        attempt.text_sent += step.text
+        if step.claimed is not None:
+            attempt.claimed = step.claimed
+        self._wall.changed()
+
+    async def _fail(
+        self, fault: Fault, behaviour: Behaviour, following: bytes = b"", asked: Asked | None = None
+    ) -> bool:
+        """Do the fault (``asked``: in a stream); returns whether the body ends here. A closed socket raises _Gone."""
         match fault:
             case "reset":
                 self.abort(reset=True)
             case "close":
                 await self._hang_up()
             case "half":
-                if streaming:
-                    await self._send(_chunk(following[: len(following) // 2]))
+                await self._send(_chunk(following[: len(following) // 2]))
                 await self._hang_up()
             case "stall":
                 await self._lost.wait()
@@ -372,19 +356,17 @@ class Connection(asyncio.Protocol):
                 await self._released_or_lost()
                 return False
             case "malformed":
-                if streaming:
+                if asked is not None:
                     await self._event(dialects.event(asked.dialect, dialects.MALFORMED), behaviour)
                 return False
-            case "error":
-                if streaming and behaviour.error is not None:
+            case "error" | "end":
+                if asked is None:
+                    return False
+                if fault == "error" and behaviour.error is not None:
                     payload = dialects.error_bytes(asked.dialect, behaviour.error)
                     await self._event(dialects.event(asked.dialect, payload), behaviour)
-                    await self._send(b"0\r\n\r\n")
-                return streaming
-            case "end":
-                if streaming:
-                    await self._send(b"0\r\n\r\n")
-                return streaming
+                await self._send(_LAST_CHUNK)
+                return True
         await self._lost.wait()
         raise _Gone
 
@@ -446,13 +428,6 @@ class Connection(asyncio.Protocol):
             await self._writable.wait()
             # One turn of the loop, so that pieces leave as pieces and a client that left is seen.
             await asyncio.sleep(0)
-
-
-def _due(behaviour: Behaviour, position: int, total: int) -> bool:
-    """Return whether the fault comes before content event ``position``."""
-    if behaviour.where == "before_content":
-        return position == 0
-    return behaviour.where == "mid_content" and position == min(behaviour.after, total)
 
 
 def _chunk(payload: bytes) -> bytes:

@@ -5,12 +5,12 @@ https://github.com/ollama/ollama/blob/main/docs/api.md.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from shared.testing.upstream_behaviour import Behaviour, ErrorBody, ToolCall
+from shared.testing.upstream_behaviour import Behaviour, ErrorBody, ToolCall, Where
 
 Dialect = Literal["chat", "completions", "ollama"]
 
@@ -31,18 +31,24 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Step:
+    """One event of an answer, or the whole of one that does not stream."""
+
+    payload: bytes
+    text: str = ""
+    """The content that it shows."""
+    content: bool = False
+    claimed: Any = None
+    """The usage that it claims."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Script:
-    """An answer, cut where a fault may come in: ``prelude`` and ``content`` and ``finish``, then ``done``."""
+    """An answer, step by step, and before which step a fault comes in."""
 
     content_type: str
-    prelude: list[bytes] = field(default_factory=list[bytes])
-    content: list[bytes] = field(default_factory=list[bytes])
-    texts: list[str] = field(default_factory=list[str])
-    """The text that each content event shows."""
-    finish: list[bytes] = field(default_factory=list[bytes])
-    done: bytes = b""
-    claimed: Any = None
-    """The usage that the answer claims."""
+    steps: list[Step]
+    fault_at: int | None = None
 
 
 def is_completion(path: str) -> bool:
@@ -115,7 +121,8 @@ def whole(request: Asked, behaviour: Behaviour, index: int) -> Script:
         if usage is not None:
             body["usage"] = usage
     encoded = msgspec.json.encode(body)
-    return Script(content_type="application/json", content=[encoded], texts=[text], claimed=usage)
+    step = Step(payload=encoded, text=text, content=True, claimed=usage)
+    return Script(content_type="application/json", steps=[step])
 
 
 def streamed(request: Asked, behaviour: Behaviour, index: int) -> Script:
@@ -133,29 +140,38 @@ def streamed(request: Asked, behaviour: Behaviour, index: int) -> Script:
         extra: dict[str, Any] = {"usage": so_far} if so_far is not None or request.include_usage else {}
         return event(request.dialect, msgspec.json.encode(envelope | {"choices": [choice]} | extra))
 
-    pieces = _pieces(text, behaviour.events)
-    content: list[bytes] = []
-    for position, piece in enumerate(pieces):
-        so_far = _usage(request, behaviour, "".join(pieces[: position + 1])) if behaviour.usage_in_each else None
-        content.append(chunk(piece if request.dialect == "completions" else {"content": piece}, None, so_far))
-    prelude: list[bytes] = []
+    prelude: list[Step] = []
     if request.dialect == "chat":
-        prelude.append(chunk({"role": "assistant", "content": ""}))
-        prelude += [chunk({"reasoning_content": piece}) for piece in _pieces(behaviour.reasoning or "", None)]
-        content += [chunk({"tool_calls": [part]}) for part in _tool_deltas(behaviour.tool_calls)]
-    finish = [chunk("" if request.dialect == "completions" else {}, _finish(behaviour))]
+        prelude.append(Step(payload=chunk({"role": "assistant", "content": ""})))
+        thoughts = _pieces(behaviour.reasoning or "", None)
+        prelude += [Step(payload=chunk({"reasoning_content": piece})) for piece in thoughts]
+    content: list[Step] = []
+    shown = ""
+    for piece in _pieces(text, behaviour.events):
+        shown += piece
+        so_far = _usage(request, behaviour, shown) if behaviour.usage_in_each else None
+        payload = chunk(piece if request.dialect == "completions" else {"content": piece}, None, so_far)
+        content.append(Step(payload=payload, text=piece, content=True, claimed=so_far))
+    deltas = _tool_deltas(behaviour.tool_calls)
+    content += [Step(payload=chunk({"tool_calls": [delta]}), content=True) for delta in deltas]
+    finish = [Step(payload=chunk("" if request.dialect == "completions" else {}, _finish(behaviour)))]
     if request.include_usage and usage is not None:
-        finish.append(event(request.dialect, msgspec.json.encode(envelope | {"choices": list[Any](), "usage": usage})))
-    claimed = usage if request.include_usage or behaviour.usage_in_each else None
-    return Script(
-        content_type="text/event-stream",
-        prelude=prelude,
-        content=content,
-        texts=pieces,
-        finish=finish,
-        done=b"data: [DONE]\n\n",
-        claimed=claimed,
-    )
+        last = msgspec.json.encode(envelope | {"choices": list[Any](), "usage": usage})
+        finish.append(Step(payload=event(request.dialect, last), claimed=usage))
+    done = Step(payload=b"data: [DONE]\n\n")
+    return _script("text/event-stream", behaviour, prelude, content, [*finish, done])
+
+
+def _script(kind: str, behaviour: Behaviour, prelude: list[Step], content: list[Step], ending: list[Step]) -> Script:
+    steps = [*prelude, *content, *ending]
+    places: dict[Where, int] = {
+        "before_events": 0,
+        "before_content": len(prelude),
+        "mid_content": len(prelude) + min(behaviour.after, len(content)),
+        "before_end": len(steps) - 1,
+    }
+    fault_at = None if behaviour.fault is None else places.get(behaviour.where)
+    return Script(content_type=kind, steps=steps, fault_at=fault_at)
 
 
 def _ollama_stream(request: Asked, behaviour: Behaviour, model: str, text: str, usage: Any) -> Script:
@@ -165,19 +181,16 @@ def _ollama_stream(request: Asked, behaviour: Behaviour, model: str, text: str, 
         message = {"role": "assistant", "content": ""} | message
         return event("ollama", msgspec.json.encode(head | {"message": message, "done": False}))
 
+    thoughts = _pieces(behaviour.reasoning or "", None)
+    prelude = [Step(payload=line({"thinking": piece})) for piece in thoughts]
     pieces = _pieces(text, behaviour.events)
-    content = [line({"content": piece}) for piece in pieces]
-    content += [line({"tool_calls": [_ollama_call(call)]}) for call in behaviour.tool_calls]
+    content = [Step(payload=line({"content": piece}), text=piece, content=True) for piece in pieces]
+    calls = [line({"tool_calls": [_ollama_call(call)]}) for call in behaviour.tool_calls]
+    content += [Step(payload=call, content=True) for call in calls]
     last = head | {"message": {"role": "assistant", "content": ""}, "done": True}
     last |= {"done_reason": behaviour.finish_reason} | (usage or {})
-    return Script(
-        content_type="application/x-ndjson",
-        prelude=[line({"thinking": piece}) for piece in _pieces(behaviour.reasoning or "", None)],
-        content=content,
-        texts=pieces,
-        done=event("ollama", msgspec.json.encode(last)),
-        claimed=usage,
-    )
+    done = Step(payload=event("ollama", msgspec.json.encode(last)), claimed=usage)
+    return _script("application/x-ndjson", behaviour, prelude, content, [done])
 
 
 def models(names: Iterable[str]) -> bytes:
