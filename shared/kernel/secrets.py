@@ -85,5 +85,5 @@ def unseal(sealed: Sealed, *, master: bytes, context: str) -> bytes:
     try:
         data_key = AESGCM(master).decrypt(sealed.wrap_nonce, sealed.wrapped_key, aad)
         return AESGCM(data_key).decrypt(sealed.nonce, sealed.ciphertext, aad)
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:  # ValueError: a nonce that is too short to be one
         raise SealBroken(context, other_master=sealed.master_id != key_id(master)) from error
