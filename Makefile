@@ -17,7 +17,7 @@ MODEL := $(VENV)/.stamp-local-model
 DEV := $(VENV)/.stamp-dev
 MODEL_IF_WANTED := $(if $(filter yes,$(LOCAL_MODEL)),$(MODEL))
 SERVICES := gateway router providers metrics cli embedded
-CODE := services shared tests bench
+CODE := services shared tests bench docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -79,7 +79,7 @@ export NAMES
 clean: ## Remove what was built and installed here; your data folder stays
 	@rm -rf $(VENV) .venv-tools build dist *.egg-info bench/mock_upstream bench/load
 	@rm -rf .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
-	@find $(CODE) docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
