@@ -88,4 +88,5 @@ def build(
         app=InternalApp(routes, token=token, not_ready=not_ready),
         parts=parts,
         not_ready=not_ready,
+        registry=metrics.registry,
     )
