@@ -5,6 +5,7 @@ from services.metrics.adapters.consumer import Consumer
 from services.metrics.adapters.engine import open_engine
 from services.metrics.adapters.queries import SqlLedger
 from services.metrics.adapters.writer import Writer
+from services.metrics.api.prometheus import Prometheus
 from services.metrics.projections.access import access_line
 from services.metrics.projections.ledger import another, fold, same
 from services.metrics.settings import MetricsSettings
@@ -39,17 +40,14 @@ def build(
 
         return admin(ledger)
 
-    def prometheus_app() -> App:
-        from services.metrics.api.prometheus import Prometheus
-
-        return Prometheus(lambda: consumer.counts, consumer.lag)
-
-    admin, prometheus = LazyApp(admin_app), LazyApp(prometheus_app)
+    prometheus = Prometheus(lambda: consumer.counts, consumer.lag, consumer.look)
+    admin = LazyApp(admin_app)
     routes: dict[str, App] = {"/admin/v1/usage": admin, "/admin/v1/requests": admin, "/metrics": prometheus}
     parts: list[Part] = [ledger, consumer]
     return Service(
         name="metrics",
         app=InternalApp(routes, token=token, not_ready=consumer.not_ready),
         parts=parts,
+        registry=prometheus.registry,
         not_ready=consumer.not_ready,
     )

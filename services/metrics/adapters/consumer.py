@@ -56,6 +56,7 @@ class Consumer:
         self._problem: str | None = "the ledger is not open yet"
         self._refused = False
         self._checkpoint = Checkpoint("", 0)
+        self._end: int | None = None
 
     @property
     def counts(self) -> dict[tuple[str, ...], int]:
@@ -94,13 +95,18 @@ class Consumer:
             return [self._problem]
         return [] if self._log.connected() else ["the event log does not answer"]
 
-    async def lag(self) -> int | None:
-        """Return how many messages the ledger is behind the log; None: the log does not answer."""
-        try:
-            position = await self._log.position(LR_USAGE)
-        except LogError:
+    def lag(self) -> int | None:
+        """Return how many messages the ledger is behind the log as last seen; None: the log does not answer."""
+        if self._end is None or not self._log.connected():
             return None
-        return max(0, position.sequence - self.sequence)
+        return max(0, self._end - self.sequence)
+
+    async def look(self) -> None:
+        """See where the log ends now, rather than in some seconds."""
+        try:
+            self._end = (await self._log.position(LR_USAGE)).sequence
+        except LogError:
+            self._end = None
 
     def _open(self) -> Writer:
         writer = self._make_writer()
@@ -136,6 +142,7 @@ class Consumer:
             if checkpoint is not None:
                 _compare(checkpoint, position)
             self._checkpoint = checkpoint or Checkpoint(position.identity, 0)
+            self._end = position.sequence
             self._problem = None
             waiting: asyncio.Queue[Recorded] = asyncio.Queue(_WAITING)
             group.create_task(self._read(waiting, self._checkpoint.sequence))
@@ -163,11 +170,13 @@ class Consumer:
             await self._apply(writer, messages)
 
     async def _watch(self) -> None:
-        """Notice a log that went backwards while nothing new arrives."""
+        """Notice a log that went backwards while nothing new arrives, and how far it goes."""
         while True:
             await asyncio.sleep(_WATCH_S)
             before = self._checkpoint
-            _compare(before, await self._log.position(LR_USAGE))
+            position = await self._log.position(LR_USAGE)
+            _compare(before, position)
+            self._end = position.sequence
 
     async def _apply(self, writer: Writer, messages: Sequence[Recorded]) -> None:
         try:

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from services.metrics.domain.counters import (
     ATTEMPTS,
@@ -23,7 +25,6 @@ from services.metrics.domain.counters import (
 )
 from shared.runtime.asgi import Receive, Scope, Send, respond
 
-CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _PICO: Final = 10**12
 _MICRO: Final = 10**6
 
@@ -52,36 +53,38 @@ _HISTOGRAMS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
 
 
 class Prometheus:
-    """The ASGI application behind ``/metrics``."""
+    """The registry of what the ledger counts, and the ASGI application that shows it."""
 
-    def __init__(self, counts: Callable[[], dict[Series, int]], lag: Callable[[], Awaitable[int | None]]) -> None:
-        """``counts``: a copy of the counts; ``lag``: messages that the ledger is behind, None where nobody knows."""
-        self._counts = counts
-        self._lag = lag
+    def __init__(
+        self,
+        counts: Callable[[], Mapping[Series, int]],
+        lag: Callable[[], int | None],
+        look: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``counts``: a copy of the counts; ``lag``: messages that the ledger is behind, None where nobody knows;
+        ``look`` brings ``lag`` up to date."""
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(_Collector(counts, lag))
+        self._look = look
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a scrape."""
-        counts, lag = self._counts(), await self._lag()
+        await self._look()
         # thousands of series take tens of milliseconds to write
-        body = await asyncio.to_thread(exposition, counts, lag)
-        await respond(send, 200, body, CONTENT_TYPE)
+        body = await asyncio.to_thread(generate_latest, self.registry)
+        await respond(send, 200, body, CONTENT_TYPE_LATEST.encode())
 
 
-def exposition(counts: Mapping[Series, int], lag: int | None) -> bytes:
-    """Return the text for Prometheus."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(counts, lag))
-    return generate_latest(registry)
+class _Collector(Collector):
+    """Reads the counts when asked, so that counting costs the projection nothing but an addition per series."""
 
-
-class _Collector:
-    def __init__(self, counts: Mapping[Series, int], lag: int | None) -> None:
+    def __init__(self, counts: Callable[[], Mapping[Series, int]], lag: Callable[[], int | None]) -> None:
         self._counts = counts
         self._lag = lag
 
     def collect(self) -> Iterator[Metric]:
         by_family: dict[str, list[tuple[Series, int]]] = {}
-        for series, value in sorted(self._counts.items()):
+        for series, value in sorted(self._counts().items()):
             by_family.setdefault(series[0], []).append((series[1:], value))
         for key, (name, text, labels) in _COUNTERS.items():
             counter = CounterMetricFamily(name, text, labels=labels)
@@ -92,9 +95,10 @@ class _Collector:
             yield counter
         for key, (name, text, labels) in _HISTOGRAMS.items():
             yield _histogram(HistogramMetricFamily(name, text, labels=labels), key, by_family.get(key, []))
-        if self._lag is not None:
+        lag = self._lag()
+        if lag is not None:
             yield GaugeMetricFamily(
-                "localrouter_projection_lag_events", "Messages of the usage log not in the ledger yet", value=self._lag
+                "localrouter_projection_lag_events", "Messages of the usage log not in the ledger yet", value=lag
             )
 
 

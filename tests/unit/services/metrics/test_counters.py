@@ -2,9 +2,10 @@
 
 import msgspec
 import pytest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.metrics.api.prometheus import exposition
+from services.metrics.api.prometheus import Prometheus
 from services.metrics.domain.counters import Counters
 from services.metrics.domain.rows import Entry
 from services.metrics.projections.ledger import read_entry
@@ -20,7 +21,10 @@ ORDER = ("router", "provider", "model", "outcome", "status", "class", "le")
 
 
 def samples(counters: Counters, lag: int | None = 0) -> dict[tuple[str, ...], float]:
-    text = exposition(counters.counts, lag).decode()
+    async def look() -> None:
+        raise AssertionError("a registry is read without waiting")
+
+    text = generate_latest(Prometheus(lambda: counters.counts, lambda: lag, look).registry).decode()
     return {
         (sample.name, *(sample.labels[label] for label in ORDER if label in sample.labels)): sample.value
         for family in text_string_to_metric_families(text)
