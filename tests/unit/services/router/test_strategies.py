@@ -31,11 +31,12 @@ TABLES: dict[str, list[tuple[Model, str]]] = {
         (model("unknown"), "price unknown"),
     ],
     "highest_performance": [
-        (model("huge", parameters_b=405, performance_class=1), "405 billion parameters"),
+        (model("flagship", performance_class=90), "class 90, as 1000 billion parameters"),
+        (model("huge", parameters_b=405.0, performance_class=1), "405 billion parameters"),
+        (model("large", performance_class=70), "class 70, as 215 billion parameters"),
         (model("middle", parameters_b=70.6), "70.6 billion parameters"),
+        (model("light", performance_class=40), "class 40, as 21.5 billion parameters"),
         (model("tiny", parameters_b=0.135), "0.135 billion parameters"),
-        (model("flagship", performance_class=9), "class 9 of its vendor"),
-        (model("light", performance_class=2), "class 2 of its vendor"),
         (model("unknown"), "neither parameters nor class known"),
     ],
     "local_first": [
