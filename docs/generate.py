@@ -121,7 +121,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 
 def openapi_document() -> str:
-    """Return the admin API of all services as one OpenAPI document; raises ValueError where two parts disagree."""
+    """Return the admin API of all services as one OpenAPI document."""
     merged: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -136,17 +136,22 @@ def openapi_document() -> str:
     for name, (builder, ports) in ADMIN.items():
         # The routes are described, never called: what they would call is left out.
         app: FastAPI = getattr(importlib.import_module(name), builder)(*[None] * ports)
-        document = app.openapi()
-        _merge(merged["paths"], document["paths"], name)
-        _merge(merged["components"]["schemas"], document.get("components", {}).get("schemas", {}), name)
+        document = _with_own_names(app.openapi(), merged["components"]["schemas"], name.split(".")[1])
+        merged["paths"] |= document["paths"]
+        merged["components"]["schemas"] |= document["components"]["schemas"]
     encoded = msgspec.json.encode(merged, order="deterministic")
     return msgspec.json.format(encoded, indent=1).decode() + "\n"
 
 
-def _merge(into: dict[str, Any], part: dict[str, Any], source: str) -> None:
-    for name, value in part.items():
-        if into.setdefault(name, value) != value:
-            raise ValueError(f"{source} and another service describe {name} differently; give one of them another name")
+def _with_own_names(document: dict[str, Any], taken: dict[str, Any], service: str) -> dict[str, Any]:
+    """Return a service's part, its schemas renamed where another service means something else by the name."""
+    schemas = document["components"]["schemas"]
+    text = msgspec.json.encode(document).decode()
+    for name in schemas:
+        if name in taken and taken[name] != schemas[name]:
+            for quoted in (f'"{name}":', f'"#/components/schemas/{name}"'):
+                text = text.replace(quoted, quoted.replace(name, service.capitalize() + name))
+    return msgspec.json.decode(text)
 
 
 def main() -> None:
