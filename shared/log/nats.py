@@ -39,12 +39,14 @@ class NatsLog:
         password: str | None = None,
         name: str = "localrouter",
         limit_s: float = TIMEOUT_S,
+        answer_s: float = TIMEOUT_S,
     ) -> "NatsLog":
         """Return a connected log; ``url`` may name several servers, separated by commas.
 
-        Raises StartRefused for a refused user, LogUnavailable when nobody answers within ``limit_s``.
+        Reads and writes take at most ``answer_s`` each, and a second more while the connection is coming back. Raises
+        StartRefused for a refused user, LogUnavailable when nobody answers within ``limit_s``.
         """
-        connection = Connection(url, user=user, password=password, name=name)
+        connection = Connection(url, user=user, password=password, name=name, answer_s=answer_s)
         await connection.open(limit_s)
         return cls(connection)
 
@@ -65,7 +67,7 @@ class NatsLog:
     async def _one(self, write: Append) -> int:
         headers = _headers(write.events[0], write.expected)
         answer = await self.connection.request(write.subject, encode_event(write.events[0]), headers=headers)
-        return checked(answer)["seq"]
+        return checked(answer, write.subject)["seq"]
 
     async def _batch(self, writes: tuple[Append, ...]) -> int:
         """Publish as one atomic batch, of which only the last message is answered.
@@ -86,7 +88,7 @@ class NatsLog:
                     await self.connection.send(subject, payload, headers=headers)
             subject, payload, headers = messages[-1]
             answer = await self.connection.request(subject, payload, headers=headers | {"Nats-Batch-Commit": "1"})
-            return checked(answer)["seq"]
+            return checked(answer, subject)["seq"]
 
     async def _read_back(self, writes: tuple[Append, ...], error: ApiError) -> list[int]:
         """A conflict may be with an earlier try of this append: the server checks the sequence before the id."""
@@ -105,7 +107,7 @@ class NatsLog:
         """
         answer = await self.connection.request(subject, payload, headers={_MESSAGE_ID: message_id})
         try:
-            return checked(answer)["seq"]
+            return checked(answer, subject)["seq"]
         except ApiError as error:
             raise LogUnavailable(f"the log took nothing: {error}") from error
 

@@ -85,7 +85,7 @@ class NatsBucket:
     async def _request(self, key: str, value: bytes, headers: dict[str, str]) -> int:
         answer = await self._connection.request(f"{self._prefix}{key}", value, headers=headers)
         try:
-            return checked(answer)["seq"]
+            return checked(answer, key)["seq"]
         except ApiError as error:
             if error.code in _CONFLICTS:
                 raise Conflict(key, int(headers[_EXPECTED])) from error

@@ -23,7 +23,7 @@ from shared.kernel.errors import LogDamaged, LogUnavailable, OutcomeUnknown, Sta
 log = structlog.get_logger("log")
 
 TIMEOUT_S: Final = 5.0
-"""How long an answer may take."""
+"""How long an answer may take, and the first connection."""
 _GRACE_S: Final = 1.0
 """How long a call waits for a lost connection: a restart of nats-server is shorter."""
 _PING_S: Final = 5
@@ -60,10 +60,9 @@ class Inbox:
         """Take a message, or why there will be no more."""
         self._queue.put_nowait(item)
 
-    async def next(self, limit_s: float) -> Msg:
-        """Return the next message; raises TimeoutError, ConnectionLost, LogUnavailable."""
-        async with asyncio.timeout(limit_s):
-            item = await self._queue.get()
+    async def next(self) -> Msg:
+        """Return the next message; raises ConnectionLost, LogUnavailable."""
+        item = await self._queue.get()
         if isinstance(item, Exception):
             raise item
         return item
@@ -72,7 +71,11 @@ class Inbox:
 class Connection:
     """A connection that comes back for as long as it is not closed."""
 
-    def __init__(self, url: str, *, user: str | None, password: str | None, name: str) -> None:
+    def __init__(
+        self, url: str, *, user: str | None, password: str | None, name: str, answer_s: float = TIMEOUT_S
+    ) -> None:
+        """``answer_s``: how long an answer may take."""
+        self.answer_s = answer_s
         self._servers = url.split(",")
         self._user = user
         self._password = password
@@ -169,14 +172,7 @@ class Connection:
         except (nats.errors.ConnectionClosedError, nats.errors.OutboundBufferLimitError) as error:
             raise LogUnavailable("the connection to NATS was lost") from error
 
-    async def request(
-        self,
-        subject: str,
-        payload: bytes = b"",
-        *,
-        headers: Mapping[str, str] | None = None,
-        limit_s: float = TIMEOUT_S,
-    ) -> Msg:
+    async def request(self, subject: str, payload: bytes = b"", *, headers: Mapping[str, str] | None = None) -> Msg:
         """Publish and return the answer.
 
         Raises LogUnavailable (not sent, not permitted or nobody there), OutcomeUnknown (sent, and no answer).
@@ -184,11 +180,11 @@ class Connection:
         await self.ready()
         async with self.inbox(subject) as inbox:
             try:
-                async with asyncio.timeout(limit_s):
+                async with asyncio.timeout(self.answer_s):
                     await self.send(subject, payload, reply=inbox.subject, headers=headers)
-                    message = await inbox.next(limit_s)
+                    message = await inbox.next()
             except TimeoutError as error:
-                raise OutcomeUnknown(f"no answer to {subject} in {limit_s} s") from error
+                raise OutcomeUnknown(f"no answer to {subject} in {self.answer_s} s") from error
             except ConnectionLost as error:
                 raise OutcomeUnknown(f"the connection was lost before the answer to {subject}") from error
         if status_of(message) == _NO_RESPONDERS:
@@ -197,7 +193,7 @@ class Connection:
 
     async def api(self, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask JetStream's API; raises ApiError, LogDamaged (no such stream), LogUnavailable, OutcomeUnknown."""
-        return checked(await self.request(f"$JS.API.{subject}", msgspec.json.encode(body) if body else b""))
+        return checked(await self.request(f"$JS.API.{subject}", msgspec.json.encode(body) if body else b""), subject)
 
     async def _connect(self, *, give_up_on_refusal: bool) -> None:
         pause = 0.01
@@ -273,7 +269,7 @@ class Connection:
             inbox.put(error)
 
 
-def checked(message: Msg) -> dict[str, Any]:
+def checked(message: Msg, about: str) -> dict[str, Any]:
     """Return the body of a JetStream answer; raises ApiError, LogDamaged when the stream does not exist."""
     body: dict[str, Any] = msgspec.json.decode(message.data)
     error = body.get("error")
@@ -281,5 +277,5 @@ def checked(message: Msg) -> dict[str, Any]:
         return body
     code, description = error.get("err_code", 0), error.get("description", "")
     if code == _STREAM_NOT_FOUND:
-        raise LogDamaged("a stream that must exist does not")
+        raise LogDamaged(f"a stream that must exist does not: {about}")
     raise ApiError(code, description)

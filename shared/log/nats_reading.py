@@ -12,7 +12,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from shared.kernel.errors import LogDamaged, LogUnavailable, OutcomeUnknown
-from shared.log.nats_connection import TIMEOUT_S, ApiError, Connection, ConnectionLost, checked, status_of
+from shared.log.nats_connection import ApiError, Connection, ConnectionLost, checked, status_of
 
 log = structlog.get_logger("log")
 
@@ -97,7 +97,8 @@ async def _page(connection: Connection, stream: str, subject: str, start: int) -
         try:
             await connection.send(api, request, reply=inbox.subject)
             while True:
-                message = await inbox.next(TIMEOUT_S)
+                async with asyncio.timeout(connection.answer_s):
+                    message = await inbox.next()
                 status = status_of(message)
                 headers = message.headers or {}
                 if status is None:
@@ -109,7 +110,7 @@ async def _page(connection: Connection, stream: str, subject: str, start: int) -
                 else:
                     raise LogUnavailable(f"{stream} does not read: {status} {headers.get('Description', '')}")
         except TimeoutError as error:
-            raise LogUnavailable(f"{stream} did not answer in {TIMEOUT_S} s") from error
+            raise LogUnavailable(f"{stream} did not answer in {connection.answer_s} s") from error
         except ConnectionLost as error:
             raise LogUnavailable(f"the connection was lost while reading {stream}") from error
 
@@ -160,7 +161,7 @@ async def _consume(connection: Connection, stream: str, subject: str, after: int
     create = f"$JS.API.CONSUMER.CREATE.{stream}.{name}.{subject}"
     answer = await connection.request(create, msgspec.json.encode({"stream_name": stream, "config": config}))
     try:
-        checked(answer)
+        checked(answer, stream)
     except ApiError as error:
         raise LogUnavailable(f"{stream} cannot be followed: {error}") from error
     pull = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
@@ -179,7 +180,8 @@ async def _consume(connection: Connection, stream: str, subject: str, after: int
             left = _PAGE
             while left > 0:
                 try:
-                    message = await inbox.next(_SILENCE_S)
+                    async with asyncio.timeout(_SILENCE_S):
+                        message = await inbox.next()
                 except TimeoutError as error:
                     raise _Interrupted("no heartbeat") from error
                 status = status_of(message)
