@@ -1,17 +1,22 @@
 """Plans follow the world."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from services.router.adapters.compiler import MANY_MODELS
 from services.router.domain.defaults import DEFAULTS
+from services.router.settings import RouterSettings
 from shared.contracts.catalog import Model, PlanCompiled, Prices
 from shared.contracts.config import AutomaticOrder, RouterCreated, RouterDeleted, RouterReplaced, RouterSpec, Strategy
 from shared.contracts.envelope import decode_event
 from shared.contracts.plan import Plan, decode_plan, encode_plan
+from shared.kernel.errors import LogUnavailable
 from shared.log.port import CATALOG, LEASES, LR_CONFIG, LR_FACTS, PLANS
+from shared.runtime.settings import Settings
 
 MINIMUM_COST, MAXIMUM_PERFORMANCE = (default.id for default in DEFAULTS)
 SPEC = RouterSpec(slug="local", name="Local", order=AutomaticOrder(strategies=(Strategy("local_first"),)))
@@ -181,3 +186,44 @@ async def test_without_the_lease_nothing_is_published_and_whoever_takes_over_pub
     finally:
         await second.stop()
     assert await house.log.bucket(LEASES).get("compiler") is not None
+
+
+async def test_a_log_that_is_away_is_tried_again_until_the_plans_are_out(house: Any, monkeypatch: pytest.MonkeyPatch):
+    await house.plan_with("minimum-cost")
+    publish, refused = house.log.publish, 0
+
+    async def away_twice(subject: str, payload: bytes, *, message_id: str) -> int:
+        nonlocal refused
+        if refused < 2:
+            refused += 1
+            raise LogUnavailable("cut off")
+        return await publish(subject, payload, message_id=message_id)
+
+    monkeypatch.setattr(house.log, "publish", away_twice)
+    await house.catalog("p", "a")
+    await house.plan_with("minimum-cost", "p/a")
+    await house.plan_with("maximum-performance", "p/a")
+    assert refused == 2
+
+
+async def test_a_plan_published_by_another_at_the_same_moment_is_compared_again(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+):
+    plan = await house.plan_with("minimum-cost")
+    publish, bucket = house.log.publish, house.log.bucket(PLANS)
+
+    async def with_another(subject: str, payload: bytes, *, message_id: str) -> int:
+        monkeypatch.setattr(house.log, "publish", publish)
+        await bucket.put(MINIMUM_COST, encode_plan(msgspec.structs.replace(plan, hash="other")))
+        await bucket.put(MAXIMUM_PERFORMANCE, encode_plan(msgspec.structs.replace(plan, hash="other")))
+        return await publish(subject, payload, message_id=message_id)
+
+    monkeypatch.setattr(house.log, "publish", with_another)
+    await house.catalog("p", "a")
+    await house.plan_with("minimum-cost", "p/a")
+    await house.plan_with("maximum-performance", "p/a")
+
+
+def test_the_router_listens_where_the_settings_say(tmp_path: Path):
+    settings = RouterSettings.from_settings(Settings(), tmp_path)
+    assert (settings.host, settings.port) == ("127.0.0.1", 3001)
