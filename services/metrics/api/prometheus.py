@@ -10,7 +10,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from services.metrics.domain.counters import (
-    ATTEMPTS,
     BOUNDS,
     COST,
     DEAD_LETTERS,
@@ -37,7 +36,6 @@ _COUNTERS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
         (*_ROUTE, "class"),
     ),
     COST: ("localrouter_cost_usd", "Cost in USD of everything whose price is known", _ROUTE),
-    ATTEMPTS: ("localrouter_attempts", "Attempts at a provider and how they ended", ("provider", "outcome")),
     UNPRICED: ("localrouter_unpriced_requests", "Requests that hold something of unknown price", ()),
     DEAD_LETTERS: ("localrouter_dead_letters", "Usage messages that were set aside because they do not read", ()),
 }

@@ -18,7 +18,6 @@ REQUESTS: Final = "requests"
 TOKENS: Final = "tokens"
 COST: Final = "cost"
 UNPRICED: Final = "unpriced"
-ATTEMPTS: Final = "attempts"
 DEAD_LETTERS: Final = "dead_letters"
 DURATION: Final = "duration"
 TTFT: Final = "ttft"
@@ -88,9 +87,6 @@ class Counters:
 
     def _count_attempt(self, delta: dict[Series, int], fresh: set[Route], row: AttemptRow) -> None:
         route = self._bounded(fresh, row.router, row.provider, row.model)
-        if row.position >= 0:
-            series = (ATTEMPTS, route[1], row.outcome)
-            delta[series] = delta.get(series, 0) + 1
         amounts = (
             row.input_tokens,
             row.cached_tokens,
