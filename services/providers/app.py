@@ -6,22 +6,31 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from services.providers.adapters.bootstrap import Bootstrap
+from services.providers.adapters.catalog import CatalogKeeper
 from services.providers.adapters.completions import UpstreamCompletions
-from services.providers.adapters.credentials import Credentials, Secrets
-from services.providers.adapters.local_model import BuiltInModel, installed
-from services.providers.adapters.traffic import TrafficWatch
+from services.providers.adapters.credentials import Credentials
+from services.providers.adapters.health import HealthBoard
+from services.providers.adapters.local_model import LISTED, BuiltInModel, installed
+from services.providers.adapters.price_book import PriceBook
+from services.providers.adapters.sweep import OrphanSweep
+from services.providers.adapters.traffic import ProviderStates, TrafficWatch
 from services.providers.adapters.upstream import Upstream
+from services.providers.adapters.vendor_api import VendorApi
 from services.providers.api.complete import complete_app
-from services.providers.api.metrics import metrics_app
-from services.providers.projections.providers import ProvidersFold
+from services.providers.domain.ports import Secrets
+from services.providers.projections.providers import ProvidersFold, provider_of
 from services.providers.settings import ProvidersSettings
+from shared.contracts.config import CredentialRemoved
 from shared.contracts.frames import Completions
 from shared.kernel.clock import Clock
 from shared.kernel.ids import NewId
 from shared.log.aggregates import Aggregates
 from shared.log.folds import FoldRunner
-from shared.log.port import EventLog
+from shared.log.port import SECRETS, EventLog, Recorded
 from shared.log.snapshots import SnapshotStore
+from shared.runtime.asgi import App
+from shared.runtime.lazy import LazyApp
+from shared.runtime.metrics import metrics_app
 from shared.runtime.service import InternalApp, Service
 
 NAME = "providers"
@@ -29,10 +38,12 @@ NAME = "providers"
 
 @dataclass(frozen=True, slots=True)
 class Providers:
-    """The service, and the port that a gateway in the same process uses directly."""
+    """The service, and what a gateway in the same process uses directly."""
 
     service: Service
     completions: Completions
+    registry: CollectorRegistry
+    """What it counts."""
 
 
 def build(
@@ -49,30 +60,79 @@ def build(
     """Put the service together; ``token`` None: its routes are reached in-process alone."""
     registry = CollectorRegistry()
     fold = ProvidersFold()
-    runner = FoldRunner(log, fold, snapshots=snapshots)
     aggregates = Aggregates(log, clock=clock, new_id=new_id, source=NAME)
-    model = BuiltInModel(idle_s=settings.local_model_idle_s, clock=clock)
     offered = settings.local_model and installed()
+    model = BuiltInModel(idle_s=settings.local_model_idle_s, clock=clock)
     upstream = Upstream()
     credentials = Credentials(secrets, environ)
+    api = VendorApi(upstream, credentials)
+    health = HealthBoard(fold, api, log, local_model=offered, clock=clock, new_id=new_id)
+    catalog = CatalogKeeper(
+        fold,
+        api,
+        PriceBook(settings.home / "price-book.json"),
+        log,
+        built_in=LISTED if offered else None,
+        interval_s=settings.catalog_interval_s,
+        clock=clock,
+        new_id=new_id,
+    )
+
+    def changed(recorded: Recorded) -> None:
+        provider_id = provider_of(recorded)
+        if provider_id is None:
+            return
+        if recorded.event is not None and isinstance(recorded.event.data, CredentialRemoved):
+            credentials.forget(recorded.event.data.credential_id)
+        health.changed(provider_id)
+        catalog.changed(provider_id)
+
+    runner = FoldRunner(log, fold, snapshots=snapshots, changed=changed)
+    bootstrap = Bootstrap(fold, runner, aggregates, new_id=new_id, environ=environ, local_model=offered)
     completions = UpstreamCompletions(
         find=fold.get,
         upstream=upstream,
         credentials=credentials,
         local_model=model if offered else None,
-        traffic=TrafficWatch(registry),
+        traffic=TrafficWatch(health, registry),
         clock=clock,
     )
-    bootstrap = Bootstrap(fold, runner, aggregates, new_id=new_id, environ=environ, local_model=offered)
+    registry.register(ProviderStates(fold, health))
+
+    def admin_app() -> App:
+        from services.providers.api.admin import admin
+        from services.providers.api.ports import Desk
+
+        return admin(
+            Desk(
+                fold=fold,
+                aggregates=aggregates,
+                reached=runner.reached,
+                secrets=secrets,
+                health=health,
+                catalog=catalog,
+                credentials=credentials,
+                new_id=new_id,
+            )
+        )
 
     def not_ready() -> list[str]:
         reasons = [*runner.problems(), *fold.frozen()]
         return reasons if log.connected() else [*reasons, "the event log does not answer"]
 
-    app = InternalApp(
-        {"/internal/v1/complete": complete_app(completions), "/metrics": metrics_app(registry)},
-        token=token,
+    admin = LazyApp(admin_app)
+    routes: dict[str, App] = {
+        "/internal/v1/complete": complete_app(completions),
+        "/metrics": metrics_app(registry),
+        "/admin/v1/providers": admin,
+        "/admin/v1/models": admin,
+        "/admin/v1/vendors": admin,
+    }
+    sweep = OrphanSweep(fold, log.bucket(SECRETS), secrets, clock)
+    service = Service(
+        name=NAME,
+        app=InternalApp(routes, token=token, not_ready=not_ready),
+        parts=[upstream, runner, bootstrap, sweep, model, catalog, health],
         not_ready=not_ready,
     )
-    parts = [upstream, runner, model, bootstrap]
-    return Providers(Service(name=NAME, app=app, parts=[*parts], not_ready=not_ready), completions)
+    return Providers(service, completions, registry)

@@ -11,6 +11,7 @@ import structlog
 from yarl import URL
 
 from services.providers.adapters.credentials import Credentials, Usable
+from services.providers.adapters.traffic import TrafficWatch
 from services.providers.adapters.upstream import Upstream, read_capped
 from services.providers.domain.dialect import Outgoing, Reader, malformed
 from services.providers.domain.errors import clean, failed
@@ -44,18 +45,6 @@ class LocalModel(Protocol):
         ...
 
 
-class Traffic(Protocol):
-    """Watches attempts and may keep one from being made."""
-
-    def admit(self, view: ProviderView) -> str | None:
-        """Return why no request may go to the provider now, or None."""
-        ...
-
-    def ended(self, view: ProviderView, request: Completion, outcome: Fail | Tail | None, duration_s: float) -> None:
-        """An admitted attempt ended; None: it was cancelled."""
-        ...
-
-
 class UpstreamCompletions:
     """The ``Completions`` port over the vendors' HTTP APIs."""
 
@@ -66,7 +55,7 @@ class UpstreamCompletions:
         upstream: Upstream,
         credentials: Credentials,
         local_model: LocalModel | None,
-        traffic: Traffic,
+        traffic: TrafficWatch,
         clock: Clock,
     ) -> None:
         self._find = find
@@ -87,9 +76,9 @@ class UpstreamCompletions:
         if isinstance(out, Fail):
             yield out
             return
-        refused = self._traffic.admit(view)
-        if refused is not None:
-            yield _unavailable(refused)
+        permit = self._traffic.admit(view)
+        if permit is None:
+            yield _unavailable(f"provider {view.spec.slug} failed too often and is left alone for a while")
             return
         outcome: Fail | Tail | None = None
         started = self._clock.monotonic()
@@ -100,7 +89,7 @@ class UpstreamCompletions:
                         outcome = frame
                     yield frame
         finally:
-            self._traffic.ended(view, request, outcome, self._clock.monotonic() - started)
+            self._traffic.ended(view, permit, request, outcome, self._clock.monotonic() - started)
 
     async def _attempt(
         self, request: Completion, view: ProviderView, vendor: Vendor, out: Outgoing
@@ -127,7 +116,7 @@ class UpstreamCompletions:
                     self._credentials.accept(credential.id)
                 yield Head(
                     status=200,
-                    content_type="text/event-stream" if request.stream else "application/json",
+                    content_type="text/event-stream; charset=utf-8" if request.stream else "application/json",
                     upstream_request_id=response.headers.get("x-request-id"),
                     credential_id=identity,
                     dropped_params=out.dropped,

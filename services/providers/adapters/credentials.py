@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
+from services.providers.domain.ports import Secrets
 from services.providers.domain.provider import secret_context
 from services.providers.domain.registry import VENDORS
 from services.providers.projections.providers import ProviderView
@@ -16,22 +17,6 @@ ENVIRONMENT: Final = "environment"
 """The id of a credential that is an environment variable's."""
 
 log = structlog.get_logger("providers")
-
-
-class Secrets(Protocol):
-    """Sealed secrets by id (``shared.log.secrets``)."""
-
-    async def put(self, secret_id: str, plaintext: bytes, *, context: str) -> None:
-        """Seal and store."""
-        ...
-
-    async def get(self, secret_id: str, *, context: str) -> bytes:
-        """Return the plaintext; raises KeyError where there is none, SealBroken where it does not open."""
-        ...
-
-    async def purge(self, secret_id: str) -> None:
-        """Remove for good."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +64,10 @@ class Credentials:
         """Return ``ok`` or ``rejected``."""
         return "rejected" if credential_id in self._rejected else "ok"
 
-    def in_environment(self, view: ProviderView) -> bool:
-        """Whether the provider's key is the environment's."""
-        return not view.credentials and self._from_environment(view) is not None
+    def environment_fingerprint(self, view: ProviderView) -> str | None:
+        """Return the fingerprint of the key that the environment brings; None: it brings none, or one is stored."""
+        usable = None if view.credentials else self._from_environment(view)
+        return None if usable is None else usable.secret.fingerprint()
 
     def _from_environment(self, view: ProviderView) -> Usable | None:
         vendor = VENDORS[view.spec.vendor]

@@ -12,12 +12,15 @@ from typing import Final
 import msgspec
 import structlog
 
+from services.providers.domain.catalog import Listed
 from services.providers.domain.vendors.local import VENDOR
 from shared.kernel.clock import Clock
 
 MODEL: Final = "smollm2:135m"
 CONTEXT: Final = 2_048
 """Tokens; the model was trained on 8,192, which would take 140 MB more."""
+LISTED: Final = Listed(native_id=MODEL, context_window=CONTEXT, parameters_b=0.135, quantization="Q4_1")
+"""The model as its list would show it, so that it need not run to be listed."""
 _SERVER: Final = "services.providers.adapters.local_model_server"
 _START_S: Final = 60.0
 

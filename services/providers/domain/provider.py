@@ -58,10 +58,11 @@ class AddProvider:
 
 @dataclass(frozen=True, slots=True)
 class ChangeProvider:
-    """Make a provider be as ``spec`` says."""
+    """Make a provider be as ``spec`` says; its slug changes only while nobody uses it (``users``, by name)."""
 
     provider_id: str
     spec: ProviderSpec
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,10 @@ class SetCredential:
 
 @dataclass(frozen=True, slots=True)
 class RemoveCredential:
-    """Remove a credential."""
+    """Remove a credential, or all of them."""
 
     provider_id: str
-    credential_id: str
+    credential_id: str | None = None
 
 
 Command = AddProvider | ChangeProvider | RemoveProvider | SetCredential | RemoveCredential
@@ -103,8 +104,8 @@ def decide(command: Command, state: Provider) -> list[EventData] | Refusal:
     if state.spec is None:
         return Refusal("provider_not_found", f"no provider {command.provider_id}", 404)
     match command:
-        case ChangeProvider(provider_id=identity, spec=spec):
-            return _changed(identity, spec, state.spec)
+        case ChangeProvider():
+            return _changed(command, state.spec)
         case RemoveProvider(provider_id=identity, users=users):
             if users:
                 return Refusal("in_use", f"provider {state.spec.slug} is used by {', '.join(users)}")
@@ -112,17 +113,22 @@ def decide(command: Command, state: Provider) -> list[EventData] | Refusal:
             return [*removed, ProviderRemoved(provider_id=identity)]
         case SetCredential():
             return _credential(command, state)
+        case RemoveCredential(provider_id=identity, credential_id=None):
+            return [CredentialRemoved(provider_id=identity, credential_id=known) for known in state.credentials]
         case RemoveCredential(provider_id=identity, credential_id=known):
             if known not in state.credentials:
                 return Refusal("credential_not_found", f"provider {state.spec.slug} has no credential {known}", 404)
             return [CredentialRemoved(provider_id=identity, credential_id=known)]
 
 
-def _changed(identity: str, spec: ProviderSpec, before: ProviderSpec) -> list[EventData] | Refusal:
+def _changed(command: ChangeProvider, before: ProviderSpec) -> list[EventData] | Refusal:
+    identity, spec = command.provider_id, command.spec
     if spec == before:
         return []
     if spec.vendor != before.vendor:
         return Refusal("vendor_is_fixed", "a provider's vendor does not change: add another provider", 422)
+    if spec.slug != before.slug and command.users:
+        return Refusal("in_use", f"provider {before.slug} is used by {', '.join(command.users)}")
     return invalid(spec) or [ProviderChanged(provider_id=identity, spec=spec)]
 
 
@@ -189,6 +195,10 @@ PROVIDER: Final[Decider[Provider, Command]] = Decider(
     evolve=evolve,
     name_of=lambda state: None if state.spec is None else state.spec.slug,
 )
+
+
+SECRET_PREFIX: Final = "credential-"  # noqa: S105  it names secrets, it is none
+"""What the ids of credentials' secrets begin with, before a UUIDv7; others in the bucket are other services'."""
 
 
 def secret_context(provider_id: str, credential_id: str) -> str:

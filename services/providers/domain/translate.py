@@ -1,5 +1,7 @@
 """Which dialect the client speaks, which the vendor: the way from the one to the other."""
 
+import re
+
 from services.providers.domain.dialect import Outgoing, unsupported
 from services.providers.domain.dialects import ollama, openai_chat, openai_completions
 from services.providers.domain.vendor import Vendor
@@ -12,7 +14,7 @@ def translated(request: Completion, vendor: Vendor, created: int) -> Outgoing | 
         case "openai_chat":
             return _chat(request, vendor, created)
         case "openai_completions":
-            if vendor.completions_path is not None:
+            if vendor.completions_path and re.fullmatch(vendor.completions_models, request.native_id):
                 body = openai_chat.request_body(request, vendor)
                 return openai_completions.outgoing(request, vendor.completions_path, body)
             chat = openai_completions.as_chat(request)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from shared.contracts.catalog import Capability
+
 VendorDialect = Literal["openai_chat", "ollama"]
 
 
@@ -25,12 +27,16 @@ class Vendor:
     chat_path: str = "/chat/completions"
     completions_path: str | None = None
     """Where it serves OpenAI's older completions; None: it has chat alone."""
+    completions_models: str = ".*"
+    """Pattern of the models that have completions where there are any."""
     models_path: str = "/models"
     """Lists the models, costs nothing and needs the credential: also the health probe."""
     stream_usage: bool = True
     """Whether it takes ``stream_options.include_usage``."""
     abort_stops_billing: bool = True
     """Whether closing the connection ends generation, so that nothing more is billed."""
+    capabilities: tuple[Capability, ...] = (Capability.CHAT, Capability.TOOLS, Capability.JSON_SCHEMA)
+    """What its models can do where neither its list nor their names say."""
     prefill: bool = False
     """Whether it continues a last message of the assistant's."""
     local: bool = False

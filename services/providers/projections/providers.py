@@ -47,6 +47,14 @@ class _State(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_State)
 
 
+_SUBJECT = "lr.config.provider."
+
+
+def provider_of(recorded: Recorded) -> str | None:
+    """Return the id of the provider that an event is about, or None."""
+    return recorded.subject.removeprefix(_SUBJECT) if recorded.subject.startswith(_SUBJECT) else None
+
+
 class ProvidersFold:
     """Folds ``LR_CONFIG`` into providers and their users."""
 
@@ -61,13 +69,13 @@ class ProvidersFold:
     def apply(self, recorded: Recorded) -> None:
         """Take one event; one that does not read freezes its provider: it is not used until it reads again."""
         if recorded.event is None:
-            if recorded.subject.startswith("lr.config.provider."):
-                self._freeze(recorded.subject.rpartition(".")[2], str(recorded.broken))
+            if (identity := provider_of(recorded)) is not None:
+                self._freeze(identity, str(recorded.broken))
             return
         data = recorded.event.data
         match data:
             case KeyCreated() | KeyChanged():
-                self._use(f"key/{data.key_id}", f"key {data.name}", _of_target(data.target))
+                self._use(f"key/{data.key_id}", f"key {data.options.name}", _of_target(data.options.target))
             case KeyDeleted(key_id=key):
                 self._release(f"key/{key}")
             case RouterCreated() | RouterReplaced():

@@ -120,11 +120,12 @@ def _take(name: str, value: Any, body: dict[str, Any], asked: dict[str, Any]) ->
 
 
 def _format(value: Any, body: dict[str, Any]) -> None:
-    kind = cast("dict[str, Any]", value).get("type") if isinstance(value, dict) else None
+    told = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    kind = told.get("type")
     if kind == "json_object":
         body["format"] = "json"
     elif kind == "json_schema":
-        given = value.get("json_schema")
+        given = told.get("json_schema")
         schema = cast("dict[str, Any]", given).get("schema") if isinstance(given, dict) else None
         if schema is None:
             raise _Refused("response_format", "response_format.json_schema.schema is missing")
@@ -205,19 +206,20 @@ def _content(content: Any, where: str) -> tuple[str, list[str]]:
     texts: list[str] = []
     images: list[str] = []
     for part in cast("list[Any]", content):
-        kind = cast("dict[str, Any]", part).get("type") if isinstance(part, dict) else None
+        told = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+        kind = told.get("type")
         if kind == "text":
-            texts.append(str(part.get("text", "")))
+            texts.append(str(told.get("text", "")))
         elif kind == "image_url":
-            images.append(_image(part.get("image_url"), where))
+            images.append(_image(told.get("image_url"), where))
         else:
             raise _Refused(f"{where}.content", f"Ollama takes text and images, not parts of type {kind!r}")
     return "\n".join(texts), images
 
 
-def _image(given: Any, where: str) -> str:
-    url = str(cast("dict[str, Any]", given).get("url", "")) if isinstance(given, dict) else cast("object", given)
-    head, comma, data = str(url).partition(",")
+def _image(given: object, where: str) -> str:
+    url = cast("dict[str, Any]", given).get("url") if isinstance(given, dict) else given
+    head, comma, data = str(cast("object", url)).partition(",")
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):
         raise _Refused(f"{where}.content", "Ollama fetches no images: image_url must be a data URL in base64")
     return data

@@ -3,6 +3,7 @@
 from typing import Final
 
 from services.providers.domain.vendor import Vendor
+from shared.contracts.catalog import Capability
 
 VENDOR: Final = Vendor(
     slug="local",
@@ -12,6 +13,7 @@ VENDOR: Final = Vendor(
     docs="https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct",
     credential="none",
     completions_path="/completions",
+    capabilities=(Capability.CHAT, Capability.JSON_SCHEMA),
     prefill=True,
     local=True,
 )

@@ -3,6 +3,7 @@
 from typing import Final
 
 from services.providers.domain.vendor import Vendor
+from shared.contracts.catalog import Capability
 
 VENDOR: Final = Vendor(
     slug="ollama",
@@ -13,6 +14,7 @@ VENDOR: Final = Vendor(
     credential="optional",
     chat_path="/api/chat",
     models_path="/api/tags",
+    capabilities=(Capability.CHAT, Capability.JSON_SCHEMA),
     prefill=True,
     local=True,
 )

@@ -12,5 +12,6 @@ VENDOR: Final = Vendor(
     docs="https://platform.openai.com/docs/api-reference/chat",
     environment="OPENAI_API_KEY",
     completions_path="/completions",
+    completions_models=r"gpt-3\.5-turbo-instruct.*|(?:davinci|babbage)-002|ft:(?:davinci|babbage)-002.*",
     price_book="openai",
 )

@@ -1,0 +1,240 @@
+"""The catalog of every enabled provider: listed, enriched, priced, and put where all services watch it."""
+
+import asyncio
+import contextlib
+from typing import Final, Protocol
+
+import aiohttp
+import msgspec
+import structlog
+
+from services.providers.adapters.vendor_api import VendorApi
+from services.providers.domain.catalog import Listed, Priced, catalogued, read_list, read_tags, with_show
+from services.providers.domain.registry import VENDORS
+from services.providers.projections.providers import ProvidersFold, ProviderView
+from shared.contracts.catalog import CatalogRefreshed, Model, ProviderCatalog
+from shared.contracts.envelope import Event, encode_event, type_of
+from shared.kernel.clock import Clock
+from shared.kernel.errors import Conflict, LogError
+from shared.kernel.ids import NewId
+from shared.log.port import CATALOG, EventLog
+
+_TRIES: Final = 5
+_LIST_S: Final = 15.0
+_SHOW_S: Final = 5.0
+_AT_ONCE: Final = 4
+_ENCODE: Final = msgspec.json.Encoder().encode
+_DECODER: Final = msgspec.json.Decoder(ProviderCatalog)
+
+log = structlog.get_logger("providers")
+
+
+class NotListed(Exception):
+    """The vendor's list cannot be had; the message says why."""
+
+
+class Book(Protocol):
+    """The price book."""
+
+    @property
+    def version(self) -> str:
+        """The version of its data."""
+        ...
+
+    async def prices(self, vendor: str, models: list[str]) -> dict[str, Priced]:
+        """Return what is known of models, by model."""
+        ...
+
+
+class CatalogKeeper:
+    """Refreshes catalogs at start, at an interval, when a provider changes and on demand."""
+
+    def __init__(
+        self,
+        fold: ProvidersFold,
+        api: VendorApi,
+        book: Book,
+        log_: EventLog,
+        *,
+        built_in: Listed | None,
+        interval_s: float,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._fold = fold
+        self._api = api
+        self._book = book
+        self._log = log_
+        self._bucket = log_.bucket(CATALOG)
+        self._built_in = built_in
+        self._interval_s = interval_s
+        self._clock = clock
+        self._new_id = new_id
+        self._changed: set[str] = set()
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._known: dict[str, ProviderCatalog] = {}
+
+    async def start(self) -> None:
+        """Begin; what is known from before is there at once, the built-in model too."""
+        for entry in await self._bucket.entries():
+            if entry.value is not None and self._fold.get(entry.key) is not None:
+                with contextlib.suppress(msgspec.DecodeError):
+                    self._known[entry.key] = _DECODER.decode(entry.value)
+        for view in self._fold.all():
+            if view.spec.vendor == "local":
+                await self.refresh(view.id)
+        self._task = asyncio.create_task(self._keep(), name="catalog")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def changed(self, provider_id: str) -> None:
+        """A provider was added, changed or removed."""
+        self._changed.add(provider_id)
+        self._woken.set()
+
+    def models(self) -> list[Model]:
+        """Return every model of every enabled provider, by id."""
+        return sorted((model for known in self._known.values() for model in known.models), key=lambda model: model.id)
+
+    def of(self, provider_id: str) -> ProviderCatalog | None:
+        """Return the catalog of a provider."""
+        return self._known.get(provider_id)
+
+    async def refresh_all(self) -> None:
+        """Refresh every provider, a few at a time; what fails is logged."""
+        ids = {view.id for view in self._fold.all()} | {entry.key for entry in await self._bucket.entries()}
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(provider_id: str) -> None:
+            async with limit:
+                await self.refresh(provider_id)
+
+        await asyncio.gather(*(one(provider_id) for provider_id in sorted(ids)))
+
+    async def refresh(self, provider_id: str) -> None:
+        """Refresh one provider; its catalog goes when it is gone or disabled."""
+        view = self._fold.get(provider_id)
+        try:
+            if view is None or not view.spec.enabled:
+                self._known.pop(provider_id, None)
+                await self._bucket.purge(provider_id)
+                return
+            await self._put(view, *await self._look(view))
+        except LogError as error:
+            log.warning("catalog not written", provider=provider_id, error=str(error))
+
+    async def _look(self, view: ProviderView) -> tuple[tuple[Model, ...], bool]:
+        """Return the models, and whether they are the last known because the vendor does not answer."""
+        vendor = VENDORS[view.spec.vendor]
+        stale = False
+        try:
+            listed = await self._list(view)
+        except NotListed as error:
+            log.info("models not listed", provider=view.spec.slug, why=str(error))
+            known = self._known.get(view.id)
+            if known is not None and known.models and known.provider == view.spec.slug:
+                return known.models, True
+            listed, stale = [], not view.spec.options.models
+        listed += [Listed(native_id=name) for name in view.spec.options.models]
+        listed = list({item.native_id: item for item in reversed(listed)}.values())
+        book: dict[str, Priced] = {}
+        if vendor.price_book is not None and listed:
+            book = await self._book.prices(vendor.price_book, [item.native_id for item in listed])
+        models = catalogued(
+            listed,
+            provider_id=view.id,
+            spec=view.spec,
+            vendor=vendor,
+            book=book,
+            book_version=self._book.version,
+        )
+        return models, stale
+
+    async def _list(self, view: ProviderView) -> list[Listed]:
+        vendor = VENDORS[view.spec.vendor]
+        if vendor.slug == "local":
+            return [] if self._built_in is None else [self._built_in]
+        try:
+            body = await self._api.get(view, vendor.models_path, limit_s=_LIST_S)
+            if vendor.dialect != "ollama":
+                return read_list(body)
+            return await asyncio.gather(*(self._shown(view, model) for model in read_tags(body)))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise NotListed(str(error) or type(error).__name__) from error
+
+    async def _shown(self, view: ProviderView, model: Listed) -> Listed:
+        try:
+            body = await self._api.post(view, "/api/show", {"model": model.native_id}, limit_s=_SHOW_S)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return model
+        return with_show(model, body)
+
+    async def _put(self, view: ProviderView, models: tuple[Model, ...], stale: bool) -> None:
+        for _ in range(_TRIES):
+            entry = await self._bucket.get(view.id)
+            before = None
+            if entry is not None and entry.value is not None:
+                with contextlib.suppress(msgspec.DecodeError):
+                    before = _DECODER.decode(entry.value)
+            if before is not None and (before.models, before.stale, before.provider) == (models, stale, view.spec.slug):
+                self._known[view.id] = before
+                return
+            last = before.refreshed_at if before is not None else None
+            catalog = ProviderCatalog(
+                provider_id=view.id,
+                provider=view.spec.slug,
+                models=models,
+                refreshed_at=last if stale else self._clock.now(),
+                stale=stale,
+            )
+            try:
+                revision = await self._bucket.put(view.id, _ENCODE(catalog), expected=entry.revision if entry else 0)
+            except Conflict:
+                continue
+            self._known[view.id] = catalog
+            await self._announce(before, catalog, revision)
+            return
+        log.warning("catalog too contended", provider=view.spec.slug)
+
+    async def _announce(self, before: ProviderCatalog | None, after: ProviderCatalog, revision: int) -> None:
+        old = {model.id: model for model in before.models} if before else {}
+        new = {model.id: model for model in after.models}
+        data = CatalogRefreshed(
+            provider_id=after.provider_id,
+            provider=after.provider,
+            added=tuple(sorted(new.keys() - old.keys())),
+            removed=tuple(sorted(old.keys() - new.keys())),
+            changed=tuple(sorted(key for key in new.keys() & old.keys() if new[key] != old[key])),
+            revision=revision,
+        )
+        name, version = type_of(data)
+        fact = Event(
+            id=self._new_id(),
+            type=name,
+            version=version,
+            source="providers",
+            subject=f"catalog/{after.provider_id}",
+            time=self._clock.now(),
+            data=data,
+        )
+        await self._log.publish(f"lr.facts.catalog.{after.provider_id}", encode_event(fact), message_id=fact.id)
+        log.info("catalog refreshed", provider=after.provider, models=len(new), stale=after.stale)
+
+    async def _keep(self) -> None:
+        await self.refresh_all()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await self._woken.wait()
+            self._woken.clear()
+            changed, self._changed = self._changed, set()
+            if changed:
+                await asyncio.gather(*(self.refresh(provider_id) for provider_id in sorted(changed)))
+            else:
+                await self.refresh_all()

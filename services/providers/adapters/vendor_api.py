@@ -1,0 +1,87 @@
+"""The vendors' side doors: lists of models and probes, with the provider's credential."""
+
+import asyncio
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from services.providers.adapters.credentials import Credentials
+from services.providers.adapters.upstream import Upstream, read_capped
+from services.providers.domain.errors import clean
+from services.providers.domain.registry import VENDORS
+from services.providers.projections.providers import ProviderView
+
+_MOST: Final = 32 * 1024 * 1024
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+class VendorAnswered(ValueError):
+    """The vendor answered, with another status than 200."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}" if message else str(status))
+        self.status = status
+
+
+class NoCredential(ValueError):
+    """The provider needs a credential and has none."""
+
+
+class VendorApi:
+    """Asks vendors for what costs nothing."""
+
+    def __init__(self, upstream: Upstream, credentials: Credentials) -> None:
+        self._upstream = upstream
+        self._credentials = credentials
+
+    async def get(self, view: ProviderView, path: str, *, limit_s: float) -> Any:
+        """Return the JSON at ``path``; raises VendorAnswered, NoCredential, ValueError for no JSON, TimeoutError,
+        aiohttp.ClientError, OSError."""
+        return await self._ask("GET", view, path, None, limit_s)
+
+    async def post(self, view: ProviderView, path: str, body: dict[str, Any], *, limit_s: float) -> Any:
+        """Return the JSON that answers ``body``; raises as ``get``."""
+        return await self._ask("POST", view, path, _ENCODE(body), limit_s)
+
+    async def _ask(self, method: str, view: ProviderView, path: str, body: bytes | None, limit_s: float) -> Any:
+        vendor = VENDORS[view.spec.vendor]
+        headers = {
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": "LocalRouter",
+            **vendor.headers,
+            **view.spec.options.headers,
+        }
+        if body is not None:
+            headers["content-type"] = "application/json"
+        credential = await self._credentials.of(view) if vendor.credential != "none" else None
+        if credential is not None:
+            headers["authorization"] = f"Bearer {credential.secret.reveal()}"
+        elif vendor.credential == "required":
+            raise NoCredential("no credential is set")
+        response = await self._upstream.send(
+            method,
+            URL(view.spec.base_url.rstrip("/") + path, encoded=True),
+            headers,
+            body,
+            local=view.spec.local,
+            connect_s=limit_s,
+            answer_s=limit_s,
+        )
+        try:
+            async with asyncio.timeout(limit_s):
+                answer = await read_capped(response, _MOST)
+        finally:
+            response.close()
+        if response.status != 200:
+            words = (answer or b"")[:200].decode("utf-8", "replace")
+            secret = credential.secret.reveal() if credential else None
+            raise VendorAnswered(response.status, clean(words, secret))
+        if answer is None:
+            raise aiohttp.ClientPayloadError("the answer is larger than 32 MiB")
+        try:
+            return msgspec.json.decode(answer)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"the answer is not JSON: {error}") from error

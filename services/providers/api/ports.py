@@ -1,0 +1,67 @@
+"""What the admin API asks of the rest of the service."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.providers.domain.health import Probed
+from services.providers.domain.ports import Secrets
+from services.providers.projections.providers import ProvidersFold, ProviderView
+from shared.contracts.catalog import BreakerState, HealthState, Model
+from shared.kernel.ids import NewId
+from shared.log.aggregates import Aggregates
+
+
+class HealthDesk(Protocol):
+    """Knows how providers are."""
+
+    def shown(self, provider_id: str) -> tuple[HealthState, str, BreakerState]:
+        """Return health, why, and the breaker's state."""
+        ...
+
+    async def probe(self, view: ProviderView) -> Probed:
+        """Probe now."""
+        ...
+
+
+class CatalogDesk(Protocol):
+    """Knows the models."""
+
+    def models(self) -> list[Model]:
+        """Return every model, by id."""
+        ...
+
+    async def refresh(self, provider_id: str) -> None:
+        """Refresh one provider."""
+        ...
+
+    async def refresh_all(self) -> None:
+        """Refresh every provider."""
+        ...
+
+
+class CredentialDesk(Protocol):
+    """Knows how credentials do."""
+
+    def state(self, credential_id: str) -> str:
+        """Return ``ok`` or ``rejected``."""
+        ...
+
+    def environment_fingerprint(self, view: ProviderView) -> str | None:
+        """Return the fingerprint of the key that the environment brings, or None where it brings none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything behind the admin API."""
+
+    fold: ProvidersFold
+    aggregates: Aggregates
+    reached: Callable[[int], Awaitable[None]]
+    """Waits until the fold holds a stream sequence of ``LR_CONFIG``."""
+    secrets: Secrets
+    health: HealthDesk
+    catalog: CatalogDesk
+    credentials: CredentialDesk
+    new_id: NewId

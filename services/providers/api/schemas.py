@@ -1,0 +1,252 @@
+"""The admin API's shapes of providers, models and vendors."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.providers.domain.vendor import Vendor
+from services.providers.projections.providers import ProviderView
+from shared.contracts.catalog import Model, Prices
+from shared.contracts.config import ProviderOptions, ProviderSpec
+from shared.kernel.money import format_usd
+
+_Text = Annotated[str, Field(max_length=512)]
+
+
+class Body(BaseModel):
+    """A request's body: unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class OptionsIn(Body):
+    """What differs from the vendor's defaults; what is not given stays as it is."""
+
+    models: list[_Text] | None = Field(None, max_length=1000, description="Model ids of a server that lists none")
+    headers: dict[str, _Text] | None = Field(None, max_length=50, description="Sent with every request; no credential")
+    probe_interval_s: float | None = Field(None, ge=1, le=86_400)
+    probe_timeout_s: float | None = Field(None, gt=0, le=300)
+    degraded_after_s: float | None = Field(None, gt=0, le=300)
+    breaker_failures: int | None = Field(None, ge=1, le=1000)
+    breaker_open_s: float | None = Field(None, gt=0, le=86_400)
+
+    def over(self, before: ProviderOptions) -> ProviderOptions:
+        """Return ``before`` with what is given here."""
+        given: dict[str, Any] = self.model_dump(exclude_none=True)
+        if "models" in given:
+            given["models"] = tuple(given["models"])
+        return msgspec.structs.replace(before, **given)
+
+
+class ProviderIn(Body):
+    """A new provider: the vendor is enough where the vendor has an address of its own."""
+
+    vendor: _Text
+    slug: _Text | None = Field(None, description="What comes before the slash in its models' names; the vendor's own")
+    base_url: Annotated[str, Field(max_length=2048)] | None = Field(None, description="The vendor's own")
+    enabled: bool = True
+    local: bool | None = Field(None, description="It may be in a private network, and costs nothing; the vendor's own")
+    subscription: bool = False
+    options: OptionsIn = OptionsIn()  # pyright: ignore[reportCallIssue]  pydantic's Field defaults
+
+    def spec(self, vendor: Vendor | None) -> ProviderSpec:
+        """Return what is asked for, with the vendor's defaults."""
+        return ProviderSpec(
+            slug=self.slug or self.vendor,
+            vendor=self.vendor,
+            base_url=(self.base_url or (vendor.base_url if vendor else None) or "").rstrip("/"),
+            enabled=self.enabled,
+            local=(vendor.local if vendor else False) if self.local is None else self.local,
+            subscription=self.subscription,
+            options=self.options.over(ProviderOptions()),
+        )
+
+
+class ProviderPatch(Body):
+    """What to change about a provider; what is not given stays as it is."""
+
+    slug: _Text | None = None
+    base_url: Annotated[str, Field(max_length=2048)] | None = None
+    enabled: bool | None = None
+    local: bool | None = None
+    subscription: bool | None = None
+    options: OptionsIn | None = None
+
+    def over(self, before: ProviderSpec) -> ProviderSpec:
+        """Return ``before`` with what is given here."""
+        given: dict[str, Any] = self.model_dump(exclude_none=True, exclude={"options"})
+        if "base_url" in given:
+            given["base_url"] = given["base_url"].rstrip("/")
+        if self.options is not None:
+            given["options"] = self.options.over(before.options)
+        return msgspec.structs.replace(before, **given)
+
+
+class CredentialIn(Body):
+    """A credential; another value for the same name replaces it."""
+
+    value: str = Field(min_length=1, max_length=8192, description="Stored sealed, never shown again")
+    name: str = Field("", max_length=64, description="Tells several credentials of one provider apart")
+
+
+class CredentialOut(BaseModel):
+    """What is shown of a credential."""
+
+    id: str
+    fingerprint: str
+    state: Literal["ok", "rejected", "environment"]
+    name: str = ""
+
+
+class OptionsOut(BaseModel):
+    """The options in force."""
+
+    models: list[str]
+    headers: dict[str, str]
+    probe_interval_s: float
+    probe_timeout_s: float
+    degraded_after_s: float
+    breaker_failures: int
+    breaker_open_s: float
+
+
+class ProviderOut(BaseModel):
+    """A provider."""
+
+    id: str
+    slug: str
+    vendor: str
+    base_url: str
+    enabled: bool
+    local: bool
+    subscription: bool
+    credentials: list[CredentialOut]
+    options: OptionsOut
+    health: Literal["unknown", "healthy", "degraded", "unhealthy"]
+    health_reason: str
+    breaker: Literal["closed", "open", "half_open"]
+    version: int
+
+
+class PricesOut(BaseModel):
+    """Prices in USD, per million tokens or (``request``) each, as decimal strings."""
+
+    input: str
+    output: str
+    cached: str | None
+    cache_write: str | None
+    request: str
+
+
+class ModelOut(BaseModel):
+    """A model; null: unknown."""
+
+    id: str
+    provider: str
+    model: str
+    context_window: int | None
+    max_output: int | None
+    parameters_b: float | None
+    quantization: str | None
+    capabilities: list[str]
+    prices: PricesOut | None
+    price_source: str | None
+    price_version: str | None
+    local: bool
+    health: Literal["unknown", "healthy", "degraded", "unhealthy"]
+
+
+class VendorOut(BaseModel):
+    """A vendor that providers can be of."""
+
+    slug: str
+    name: str
+    base_url: str | None
+    dialect: str
+    credential: Literal["required", "optional", "none"]
+    environment: str | None
+    local: bool
+    docs: str
+
+
+class TestOut(BaseModel):
+    """What came of a test of the connection."""
+
+    ok: bool
+    health: Literal["unknown", "healthy", "degraded", "unhealthy"]
+    reason: str
+    http_status: int | None
+    latency_ms: float
+
+
+class RefreshOut(BaseModel):
+    """The catalog after a refresh."""
+
+    providers: int
+    models: int
+
+
+def provider_out(
+    view: ProviderView, credentials: list[CredentialOut], health: Any, reason: str, breaker: Any
+) -> ProviderOut:
+    """Return a provider as it is shown."""
+    spec = view.spec
+    return ProviderOut(
+        id=view.id,
+        slug=spec.slug,
+        vendor=spec.vendor,
+        base_url=spec.base_url,
+        enabled=spec.enabled,
+        local=spec.local,
+        subscription=spec.subscription,
+        credentials=credentials,
+        options=OptionsOut.model_validate(msgspec.structs.asdict(spec.options) | {"models": list(spec.options.models)}),
+        health=health,
+        health_reason=reason,
+        breaker=breaker,
+        version=view.version,
+    )
+
+
+def model_out(model: Model, health: Any) -> ModelOut:
+    """Return a model as it is shown."""
+    return ModelOut(
+        id=model.id,
+        provider=model.provider,
+        model=model.native_id,
+        context_window=model.context_window,
+        max_output=model.max_output,
+        parameters_b=model.parameters_b,
+        quantization=model.quantization,
+        capabilities=[capability.value for capability in model.capabilities],
+        prices=None if model.prices is None else _prices_out(model.prices),
+        price_source=model.price_source,
+        price_version=model.price_version,
+        local=model.local,
+        health=health,
+    )
+
+
+def _prices_out(prices: Prices) -> PricesOut:
+    return PricesOut(
+        input=format_usd(prices.input),
+        output=format_usd(prices.output),
+        cached=None if prices.cached is None else format_usd(prices.cached),
+        cache_write=None if prices.cache_write is None else format_usd(prices.cache_write),
+        request=format_usd(prices.request),
+    )
+
+
+def vendor_out(vendor: Vendor) -> VendorOut:
+    """Return a vendor as it is shown."""
+    return VendorOut(
+        slug=vendor.slug,
+        name=vendor.name,
+        base_url=vendor.base_url,
+        dialect=vendor.dialect,
+        credential=vendor.credential,
+        environment=vendor.environment,
+        local=vendor.local,
+        docs=vendor.docs,
+    )

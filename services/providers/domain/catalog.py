@@ -1,0 +1,273 @@
+"""What vendors' lists of models say, read leniently, and enriched to what the catalog holds."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final, cast
+
+import msgspec
+
+from services.providers.domain.profiles import capabilities_from_name, family_of, in_order, parameters_from_name
+from services.providers.domain.vendor import Vendor
+from shared.contracts.catalog import Capability, Model, Prices
+from shared.contracts.config import ProviderSpec
+from shared.kernel.money import parse_usd
+
+_MOST_MODELS: Final = 5_000
+_LONGEST_ID: Final = 256
+_BILLION: Final = 1_000_000_000
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as its vendor lists it; None: it does not say."""
+
+    native_id: str
+    context_window: int | None = None
+    max_output: int | None = None
+    parameters_b: float | None = None
+    quantization: str | None = None
+    capabilities: tuple[Capability, ...] | None = None
+    prices: Prices | None = None
+
+
+class Priced(msgspec.Struct, frozen=True, kw_only=True):
+    """What the price book knows of a model."""
+
+    prices: Prices | None = None
+    context_window: int | None = None
+
+
+Json = dict[str, Any]
+
+
+def read_list(body: object) -> list[Listed]:
+    """Read ``GET /models`` of any vendor that speaks OpenAI's dialect; what has no id is left out.
+
+    Known besides ``id``: OpenRouter (https://openrouter.ai/docs/api-reference/list-available-models), Mistral, Groq,
+    vLLM (``max_model_len``), llama.cpp (``meta``). Raises ValueError for what is no list.
+    """
+    rows: object = cast("Json", body).get("data") if isinstance(body, dict) else body
+    if not isinstance(rows, list):
+        raise ValueError("the list of models holds no data")
+    found: dict[str, Listed] = {}
+    for row in cast("list[object]", rows)[:_MOST_MODELS]:
+        identity = _identity(cast("Json", row).get("id")) if isinstance(row, dict) else None
+        if identity is not None:
+            found.setdefault(identity, _listed(cast("Json", row), identity))
+    return list(found.values())
+
+
+def _identity(value: object) -> str | None:
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isprintable() and " " not in value:
+        return value
+    return None
+
+
+def _listed(row: Json, identity: str) -> Listed:
+    meta, top = _object(row, "meta"), _object(row, "top_provider")
+    return Listed(
+        native_id=identity,
+        context_window=_first(
+            meta.get("n_ctx"),
+            row.get("context_length"),
+            row.get("context_window"),
+            row.get("max_context_length"),
+            row.get("max_model_len"),
+        ),
+        max_output=_first(top.get("max_completion_tokens"), row.get("max_completion_tokens")),
+        parameters_b=_billions(meta.get("n_params")),
+        quantization=_text(meta.get("ftype")),
+        capabilities=_told_capabilities(row),
+        prices=_openrouter_prices(_object(row, "pricing")),
+    )
+
+
+def _told_capabilities(row: Json) -> tuple[Capability, ...] | None:
+    told = row.get("capabilities")
+    if isinstance(told, dict):
+        return _mistral_capabilities(cast("Json", told))
+    supported = row.get("supported_parameters")
+    if not isinstance(supported, list):
+        return None
+    names = set(cast("list[str]", supported))
+    modes = _object(row, "architecture").get("input_modalities")
+    inputs = set(cast("list[str]", modes)) if isinstance(modes, list) else set[str]()
+    found = {Capability.CHAT}
+    for capability, present in (
+        (Capability.TOOLS, "tools" in names),
+        (Capability.JSON_SCHEMA, bool(names & {"structured_outputs", "response_format"})),
+        (Capability.REASONING, "reasoning" in names),
+        (Capability.VISION, "image" in inputs),
+        (Capability.AUDIO, "audio" in inputs),
+    ):
+        if present:
+            found.add(capability)
+    return in_order(found)
+
+
+def _mistral_capabilities(told: Json) -> tuple[Capability, ...]:
+    found: set[Capability] = set()
+    if told.get("completion_chat"):
+        found |= {Capability.CHAT, Capability.JSON_SCHEMA}
+        for capability, name in (
+            (Capability.TOOLS, "function_calling"),
+            (Capability.VISION, "vision"),
+            (Capability.AUDIO, "audio"),
+            (Capability.REASONING, "reasoning"),
+        ):
+            if told.get(name):
+                found.add(capability)
+    return in_order(found)
+
+
+def _openrouter_prices(pricing: Json) -> Prices | None:
+    """Prices in USD per token, as text; a price below zero means that it depends."""
+    given, made = _per_million(pricing.get("prompt")), _per_million(pricing.get("completion"))
+    if given is None or made is None:
+        return None
+    request = _amount(pricing.get("request"), 1)
+    return Prices(
+        input=given,
+        output=made,
+        cached=_per_million(pricing.get("input_cache_read")),
+        cache_write=_per_million(pricing.get("input_cache_write")),
+        request=request or 0,
+    )
+
+
+def _per_million(value: object) -> int | None:
+    return _amount(value, 1_000_000)
+
+
+def _amount(value: object, factor: int) -> int | None:
+    if not isinstance(value, str | int | float):
+        return None
+    try:
+        amount = parse_usd(Decimal(str(value)) * factor)
+    except (ValueError, ArithmeticError):
+        return None
+    return amount if amount >= 0 else None
+
+
+def read_tags(body: object) -> list[Listed]:
+    """Read Ollama's ``/api/tags``; raises ValueError for what is none."""
+    rows: object = cast("Json", body).get("models") if isinstance(body, dict) else None
+    if not isinstance(rows, list):
+        raise ValueError("the list of models holds no models")
+    found: list[Listed] = []
+    for row in cast("list[object]", rows)[:_MOST_MODELS]:
+        model = cast("Json", row) if isinstance(row, dict) else {}
+        name = _identity(model.get("model") or model.get("name"))
+        if name is not None:
+            details = _object(model, "details")
+            size = _text(details.get("parameter_size")) or ""
+            found.append(
+                Listed(
+                    native_id=name,
+                    parameters_b=parameters_from_name(size),
+                    quantization=_text(details.get("quantization_level")),
+                )
+            )
+    return found
+
+
+_OLLAMA_CAPABILITIES: Final = {
+    "completion": (Capability.CHAT, Capability.JSON_SCHEMA, Capability.PREFILL),
+    "tools": (Capability.TOOLS,),
+    "vision": (Capability.VISION,),
+    "audio": (Capability.AUDIO,),
+    "thinking": (Capability.REASONING,),
+    "embedding": (Capability.EMBEDDING,),
+}
+
+
+def with_show(model: Listed, body: object) -> Listed:
+    """Return a model of Ollama's with what its ``/api/show`` says besides."""
+    shown = cast("Json", body) if isinstance(body, dict) else {}
+    info = _object(shown, "model_info")
+    architecture = _text(info.get("general.architecture"))
+    told = shown.get("capabilities")
+    capabilities = None
+    if isinstance(told, list):
+        names = cast("list[str]", told)
+        capabilities = in_order({one for name in names for one in _OLLAMA_CAPABILITIES.get(name, ())})
+    return msgspec.structs.replace(
+        model,
+        context_window=_first(info.get(f"{architecture}.context_length")) or model.context_window,
+        parameters_b=_billions(info.get("general.parameter_count")) or model.parameters_b,
+        capabilities=capabilities,
+    )
+
+
+def _object(row: Json, name: str) -> Json:
+    found = row.get(name)
+    return cast("Json", found) if isinstance(found, dict) else {}
+
+
+def _first(*values: object) -> int | None:
+    return next((value for value in values if type(value) is int and value > 0), None)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _billions(value: object) -> float | None:
+    return round(value / _BILLION, 3) if type(value) is int and value > 0 else None
+
+
+def catalogued(
+    listed: Iterable[Listed],
+    *,
+    provider_id: str,
+    spec: ProviderSpec,
+    vendor: Vendor,
+    book: dict[str, Priced],
+    book_version: str | None,
+) -> tuple[Model, ...]:
+    """Return the catalog's models, sorted by id; ``book``: by native id. A local model costs nothing; a price that
+    neither the vendor nor the book knows is None, never zero."""
+    models: list[Model] = []
+    for item in listed:
+        capabilities = item.capabilities
+        if capabilities is None:
+            capabilities = capabilities_from_name(item.native_id, vendor.capabilities)
+        if Capability.CHAT in capabilities:
+            prefill = (Capability.PREFILL,) if vendor.prefill else ()
+            capabilities = in_order({*capabilities, Capability.COMPLETION, *prefill})
+        if not capabilities:
+            continue
+        known = book.get(item.native_id, Priced())
+        family = family_of(item.native_id)
+        prices, source, version = _price(item, known, spec, book_version)
+        models.append(
+            Model(
+                id=f"{spec.slug}/{item.native_id}",
+                provider_id=provider_id,
+                provider=spec.slug,
+                native_id=item.native_id,
+                capabilities=capabilities,
+                local=spec.local,
+                subscription=spec.subscription,
+                context_window=item.context_window or known.context_window,
+                max_output=item.max_output,
+                parameters_b=item.parameters_b or parameters_from_name(item.native_id),
+                quantization=item.quantization,
+                prices=prices,
+                price_source=source,
+                price_version=version,
+                performance_class=family.performance_class if family else None,
+            )
+        )
+    return tuple(sorted(models, key=lambda model: model.id))
+
+
+def _price(
+    item: Listed, known: Priced, spec: ProviderSpec, book_version: str | None
+) -> tuple[Prices | None, str | None, str | None]:
+    if spec.local:
+        return Prices(input=0, output=0), "local", "local"
+    if item.prices is not None:
+        return item.prices, "vendor", None
+    if known.prices is not None:
+        return known.prices, "genai-prices", book_version
+    return None, None, None
