@@ -1,0 +1,1 @@
+"""The `localrouter` command: a client of the admin API."""

@@ -1,0 +1,258 @@
+"""`localrouter providers`: where models are, and what opens them."""
+
+import os
+import sys
+from typing import Annotated, Any, cast
+
+import typer
+
+from services.cli.client import Admin, segment
+from services.cli.errors import CommandFailed, Exit, not_there_yet
+from services.cli.output import Json, Yes, confirm, plain, print_facts, print_json, print_table, say
+
+app = typer.Typer(help="Providers: where models are, and what opens them.", no_args_is_help=True)
+credential = typer.Typer(help="A provider's API keys; sealed at once and never shown.", no_args_is_help=True)
+app.add_typer(credential, name="credential")
+
+Provider = Annotated[str, typer.Argument(help="A provider's slug or id.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Where its API is, if not at the vendor's own address.")]
+Models = Annotated[list[str] | None, typer.Option("--model", help="A model of a server that lists none; repeatable.")]
+Headers = Annotated[list[str] | None, typer.Option("--header", help="NAME=VALUE, sent with each request; repeatable.")]
+Subscription = Annotated[bool | None, typer.Option(help="Paid by month, not by token.")]
+FromEnv = Annotated[str | None, typer.Option(help="Take the secret from this environment variable.")]
+
+
+@app.command("list")
+def list_providers(json: Json = False) -> None:
+    """List the providers."""
+    answer = Admin().pages("providers")
+    if json:
+        print_json(answer.text)
+        return
+    columns = ("slug", "vendor", "health", "state", "credentials", "base url", "id")
+    print_table(columns, (_row(provider) for provider in answer.data["items"]))
+
+
+@app.command("add")
+def add_provider(
+    vendor: Annotated[str, typer.Argument(help="A vendor, such as openai, ollama or openai-compatible.")],
+    slug: Annotated[
+        str | None, typer.Option(help="Its name here and before its models' names; else the vendor's.")
+    ] = None,
+    base_url: BaseUrl = None,
+    model: Models = None,
+    header: Headers = None,
+    subscription: Subscription = None,
+    from_env: FromEnv = None,
+    json: Json = False,
+) -> None:
+    """Add a provider; with --from-env its API key too, else see `providers credential set`."""
+    secret = None if from_env is None else _from_environment(from_env)
+    body = {"vendor": vendor, "slug": slug or vendor, **_body(None, base_url, model, header, subscription)}
+    admin = Admin()
+    answer = admin.post("providers", body)
+    if secret is not None:
+        path = f"providers/{segment(answer.data['id'])}"
+        admin.send("PUT", f"{path}/credentials", {"value": secret})
+        answer = admin.get(path)
+    _show(answer.text, answer.data, json)
+
+
+@app.command("show")
+def show_provider(provider: Provider, json: Json = False) -> None:
+    """Show a provider."""
+    admin = Admin()
+    answer = admin.get(_path(admin, provider))
+    _show(answer.text, answer.data, json)
+
+
+@app.command("update")
+def update_provider(
+    provider: Provider,
+    slug: Annotated[str | None, typer.Option(help="A new slug.")] = None,
+    base_url: BaseUrl = None,
+    model: Models = None,
+    header: Headers = None,
+    subscription: Subscription = None,
+    json: Json = False,
+) -> None:
+    """Change a provider; what is not said stays."""
+    body = _body(slug, base_url, model, header, subscription)
+    if not body:
+        raise typer.BadParameter("say what to change, such as --base-url http://127.0.0.1:8080/v1")
+    _patch(provider, body, json)
+
+
+@app.command("test")
+def probe_provider(provider: Provider, json: Json = False) -> None:
+    """Ask a provider for its models now; exit 1 if it does not answer."""
+    admin = Admin()
+    answer = admin.post(f"{_path(admin, provider)}/test")
+    result: dict[str, Any] = answer.data
+    if json:
+        print_json(answer.text)
+    else:
+        print_facts(result.items())
+    if result.get("ok") is False:
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command("enable")
+def enable_provider(provider: Provider, json: Json = False) -> None:
+    """Let requests go to a provider again."""
+    _patch(provider, {"enabled": True}, json)
+
+
+@app.command("disable")
+def disable_provider(provider: Provider, json: Json = False) -> None:
+    """Send a provider no requests until it is enabled again."""
+    _patch(provider, {"enabled": False}, json)
+
+
+@app.command("remove")
+def remove_provider(provider: Provider, yes: Yes = False, json: Json = False) -> None:
+    """Remove a provider and its credentials for good; refused while a key or router uses it."""
+    admin = Admin()
+    found = admin.find("providers", provider, "slug")
+    confirm(f"Remove {plain(found['slug'])} and its credentials for good?", yes=yes)
+    admin.delete(f"providers/{segment(found['id'])}")
+    if json:
+        print_json({"id": found["id"], "deleted": True})
+    else:
+        say(f"{found['slug']} is removed.")
+
+
+@app.command("login", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def login() -> None:
+    """Not there yet."""
+    raise not_there_yet("`localrouter providers login`")
+
+
+@app.command("breaker-reset", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def breaker_reset() -> None:
+    """Not there yet."""
+    raise not_there_yet("`localrouter providers breaker-reset`")
+
+
+@credential.command("set")
+def set_credential(
+    provider: Provider,
+    name: Annotated[str | None, typer.Option(help="For a further one beside the first.")] = None,
+    from_env: FromEnv = None,
+    json: Json = False,
+) -> None:
+    """Store a provider's API key, from a prompt, from stdin or with --from-env; never from an argument."""
+    secret = _from_person() if from_env is None else _from_environment(from_env)
+    admin = Admin()
+    body = {"value": secret} if name is None else {"value": secret, "name": name}
+    answer = admin.send("PUT", f"{_path(admin, provider)}/credentials", body)
+    if json:
+        print_json(answer.text)
+    else:
+        say(f"The credential of {provider} is stored.")
+
+
+@credential.command("remove")
+def remove_credential(
+    provider: Provider,
+    name: Annotated[
+        str | None, typer.Argument(help="Which one, by name, id or fingerprint, if there are more.")
+    ] = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Remove a provider's API key for good."""
+    admin = Admin()
+    found = admin.find("providers", provider, "slug")
+    chosen = _choose(found, name)
+    confirm(f"Remove the credential {chosen['fingerprint']} of {plain(found['slug'])} for good?", yes=yes)
+    answer = admin.delete(f"providers/{segment(found['id'])}/credentials", id=chosen["id"])
+    if json:
+        print_json(answer.text or {"id": chosen["id"], "deleted": True})
+    else:
+        say(f"The credential {chosen['fingerprint']} of {found['slug']} is removed.")
+
+
+def _choose(provider: dict[str, Any], name: str | None) -> dict[str, Any]:
+    stored: list[dict[str, Any]] = provider.get("credentials", [])
+    named = [item for item in stored if name in (None, item["id"], item.get("name"), item["fingerprint"])]
+    if len(named) == 1:
+        return named[0]
+    known = ", ".join(item.get("name") or item["fingerprint"] for item in stored) or "none"
+    which = "no credential" if not named else "more than one credential"
+    said = "" if name is None else f" named {name!r}"
+    raise CommandFailed(Exit.REFUSED, f"{provider['slug']} has {which}{said}; there are: {known}")
+
+
+def _from_environment(name: str) -> str:
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise typer.BadParameter(f"the environment has no {name}", param_hint="--from-env")
+    return value
+
+
+def _from_person() -> str:
+    value = typer.prompt("API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
+    if not value.strip():
+        raise typer.BadParameter("nothing came from stdin: pipe the API key in, or use --from-env")
+    return str(value).strip()
+
+
+def _body(
+    slug: str | None,
+    base_url: str | None,
+    models: list[str] | None,
+    headers: list[str] | None,
+    subscription: bool | None,
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"slug": slug, "base_url": base_url, "subscription": subscription}
+    options: dict[str, Any] = {}
+    if models:
+        options["models"] = [model for model in models if model]
+    if headers:
+        options["headers"] = dict(_header(item) for item in headers if item)
+    return {name: value for name, value in (body | {"options": options or None}).items() if value is not None}
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise typer.BadParameter(f"a header is NAME=VALUE, not {text!r}", param_hint="--header")
+    return name, value
+
+
+def _patch(provider: str, body: dict[str, Any], json: bool) -> None:
+    admin = Admin()
+    answer = admin.patch(_path(admin, provider), body)
+    _show(answer.text, answer.data, json)
+
+
+def _path(admin: Admin, provider: str) -> str:
+    return f"providers/{segment(admin.find('providers', provider, 'slug')['id'])}"
+
+
+def health_word(provider: dict[str, Any]) -> str:
+    """Return a provider's health as one word, whatever detail comes with it."""
+    health: Any = provider.get("health")
+    if isinstance(health, dict):
+        health = cast("dict[str, Any]", health).get("health")
+    return str(health or "unknown")
+
+
+def _row(provider: dict[str, Any]) -> list[Any]:
+    state = "enabled" if provider["enabled"] else "disabled"
+    credentials = [item.get("name") or item["fingerprint"] for item in provider.get("credentials", [])]
+    facts = [provider["slug"], provider["vendor"], health_word(provider), state, credentials or None]
+    return [*facts, provider.get("base_url"), provider["id"]]
+
+
+def _show(text: str, provider: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(text)
+        return
+    slug, vendor, health, state, credentials, base_url, identity = _row(provider)
+    facts = [("slug", slug), ("id", identity), ("vendor", vendor), ("state", state), ("health", health)]
+    facts += [("base url", base_url), ("credentials", credentials), ("local", provider.get("local") or None)]
+    facts += [("subscription", provider.get("subscription") or None)]
+    options: dict[str, Any] = provider.get("options") or {}
+    print_facts(facts + [(name.replace("_", " "), value) for name, value in options.items()])
