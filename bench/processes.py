@@ -64,21 +64,32 @@ def first_line(child: subprocess.Popen[str]) -> str:
 
 
 @contextlib.contextmanager
-def mock_upstream() -> Generator[int]:
-    """Run the mock upstream and return its port."""
+def mock_upstream() -> Generator[tuple[int, int]]:
+    """Run the mock upstream and return its port and process id."""
     command = [str(MOCK)] if MOCK.exists() else [sys.executable, "-m", "bench.mock_upstream"]
     with process(command) as child:
-        yield int(first_line(child))
+        yield int(first_line(child)), child.pid
 
 
 @contextlib.contextmanager
-def bare_proxy(upstream_port: int) -> Generator[int]:
-    """Run the bare proxy in front of the mock upstream and return its port."""
+def bare_proxy(upstream_port: int) -> Generator[tuple[int, int]]:
+    """Run the bare proxy in front of the mock upstream and return its port and process id."""
     upstream = f"http://127.0.0.1:{upstream_port}"
     with process([sys.executable, "-m", "bench.bare_proxy", "--upstream", upstream]) as child:
         port = int(first_line(child))
         wait(lambda: _connects(port), 10)
-        yield port
+        yield port, child.pid
+
+
+def cpu_seconds(process_id: int) -> float:
+    """Return the CPU time that a process and everything below it took so far."""
+    times = [member.cpu_times() for member in _members(process_id)]
+    return sum(item.user + item.system for item in times)
+
+
+def _members(process_id: int) -> list[psutil.Process]:
+    parent = psutil.Process(process_id)
+    return [parent, *parent.children(recursive=True)]
 
 
 @dataclass(frozen=True)
@@ -98,21 +109,13 @@ class Running:
 
     def pss_mb(self) -> float:
         """Return the memory of all its processes, shared pages divided, in MB."""
-        return sum(member.memory_full_info().pss for member in self._members()) / 1e6
+        return sum(member.memory_full_info().pss for member in _members(self.child.pid)) / 1e6
 
     def cpu_percent(self, seconds: float) -> float:
         """Return the CPU that all its processes take together over some seconds, in per cent of one core."""
-        before = self._cpu()
+        before = cpu_seconds(self.child.pid)
         time.sleep(seconds)
-        return (self._cpu() - before) / seconds * 100
-
-    def _members(self) -> list[psutil.Process]:
-        parent = psutil.Process(self.child.pid)
-        return [parent, *parent.children(recursive=True)]
-
-    def _cpu(self) -> float:
-        times = [member.cpu_times() for member in self._members()]
-        return sum(item.user + item.system for item in times)
+        return (cpu_seconds(self.child.pid) - before) / seconds * 100
 
 
 @contextlib.contextmanager
