@@ -6,8 +6,7 @@ import typer
 
 from services.cli.client import Admin
 from services.cli.errors import not_there_yet
-from services.cli.output import Json, plain, print_json, print_table
-from services.cli.providers import health_word
+from services.cli.output import Json, plain, print_json, print_table, say
 
 app = typer.Typer(help="Models: what can be asked for, and what it costs.", no_args_is_help=True)
 
@@ -44,15 +43,9 @@ def refresh_models(json: Json = False) -> None:
     """Ask every provider for its models now."""
     answer = Admin().post("models/refresh")
     if json:
-        print_json(answer.text or {})
+        print_json(answer.text)
         return
-    found: dict[str, Any] = answer.data or {}
-    items: list[dict[str, Any]] = found.get("items") or found.get("providers") or []
-    if items:
-        columns = list(dict.fromkeys(name for item in items for name in item))
-        print_table(columns, ([item.get(name) for name in columns] for item in items))
-    else:
-        list_models()
+    say(f"{answer.data['models']} models at {answer.data['providers']} providers.")
 
 
 @app.command("alias", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -72,4 +65,4 @@ def _row(model: dict[str, Any]) -> list[Any]:
     size = model.get("parameters_b")
     facts = [model["id"], model.get("context_window"), None if size is None else f"{size:g}B"]
     facts += [prices.get("input"), prices.get("output")]
-    return [*facts, plain(model.get("capabilities") or None), health_word(model)]
+    return [*facts, plain(model.get("capabilities") or None), model.get("health")]

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ Provider = Annotated[str, typer.Argument(help="A provider's slug or id.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Where its API is, if not at the vendor's own address.")]
 Models = Annotated[list[str] | None, typer.Option("--model", help="A model of a server that lists none; repeatable.")]
 Headers = Annotated[list[str] | None, typer.Option("--header", help="NAME=VALUE, sent with each request; repeatable.")]
+Local = Annotated[bool | None, typer.Option(help="It may be in a private network, and costs nothing.")]
 Subscription = Annotated[bool | None, typer.Option(help="Paid by month, not by token.")]
 FromEnv = Annotated[str | None, typer.Option(help="Take the secret from this environment variable.")]
 
@@ -42,13 +43,14 @@ def add_provider(
     base_url: BaseUrl = None,
     model: Models = None,
     header: Headers = None,
+    local: Local = None,
     subscription: Subscription = None,
     from_env: FromEnv = None,
     json: Json = False,
 ) -> None:
     """Add a provider; with --from-env its API key too, else see `providers credential set`."""
     secret = None if from_env is None else _from_environment(from_env)
-    body = {"vendor": vendor, "slug": slug or vendor, **_body(None, base_url, model, header, subscription)}
+    body = {"vendor": vendor, "slug": slug or vendor, **_body(None, base_url, model, header, local, subscription)}
     admin = Admin()
     answer = admin.post("providers", body)
     if secret is not None:
@@ -73,11 +75,12 @@ def update_provider(
     base_url: BaseUrl = None,
     model: Models = None,
     header: Headers = None,
+    local: Local = None,
     subscription: Subscription = None,
     json: Json = False,
 ) -> None:
     """Change a provider; what is not said stays."""
-    body = _body(slug, base_url, model, header, subscription)
+    body = _body(slug, base_url, model, header, local, subscription)
     if not body:
         raise typer.BadParameter("say what to change, such as --base-url http://127.0.0.1:8080/v1")
     _patch(provider, body, json)
@@ -166,9 +169,9 @@ def remove_credential(
     found = admin.find("providers", provider, "slug")
     chosen = _choose(found, name)
     confirm(f"Remove the credential {chosen['fingerprint']} of {plain(found['slug'])} for good?", yes=yes)
-    answer = admin.delete(f"providers/{segment(found['id'])}/credentials", id=chosen["id"])
+    admin.delete(f"providers/{segment(found['id'])}/credentials", credential_id=chosen["id"])
     if json:
-        print_json(answer.text or {"id": chosen["id"], "deleted": True})
+        print_json({"id": chosen["id"], "deleted": True})
     else:
         say(f"The credential {chosen['fingerprint']} of {found['slug']} is removed.")
 
@@ -176,6 +179,9 @@ def remove_credential(
 def _choose(provider: dict[str, Any], name: str | None) -> dict[str, Any]:
     stored: list[dict[str, Any]] = provider.get("credentials", [])
     named = [item for item in stored if name in (None, item["id"], item.get("name"), item["fingerprint"])]
+    if len(named) == 1 and named[0]["state"] == "environment":
+        sentence = f"{provider['slug']} takes its credential from the gateway's environment: unset it there"
+        raise CommandFailed(Exit.REFUSED, sentence)
     if len(named) == 1:
         return named[0]
     known = ", ".join(item.get("name") or item["fingerprint"] for item in stored) or "none"
@@ -203,9 +209,10 @@ def _body(
     base_url: str | None,
     models: list[str] | None,
     headers: list[str] | None,
+    local: bool | None,
     subscription: bool | None,
 ) -> dict[str, Any]:
-    body: dict[str, Any] = {"slug": slug, "base_url": base_url, "subscription": subscription}
+    body: dict[str, Any] = {"slug": slug, "base_url": base_url, "local": local, "subscription": subscription}
     options: dict[str, Any] = {}
     if models:
         options["models"] = [model for model in models if model]
@@ -231,18 +238,10 @@ def _path(admin: Admin, provider: str) -> str:
     return f"providers/{segment(admin.find('providers', provider, 'slug')['id'])}"
 
 
-def health_word(provider: dict[str, Any]) -> str:
-    """Return a provider's health as one word, whatever detail comes with it."""
-    health: Any = provider.get("health")
-    if isinstance(health, dict):
-        health = cast("dict[str, Any]", health).get("health")
-    return str(health or "unknown")
-
-
 def _row(provider: dict[str, Any]) -> list[Any]:
     state = "enabled" if provider["enabled"] else "disabled"
     credentials = [item.get("name") or item["fingerprint"] for item in provider.get("credentials", [])]
-    facts = [provider["slug"], provider["vendor"], health_word(provider), state, credentials or None]
+    facts = [provider["slug"], provider["vendor"], provider["health"], state, credentials or None]
     return [*facts, provider.get("base_url"), provider["id"]]
 
 
@@ -252,6 +251,7 @@ def _show(text: str, provider: dict[str, Any], json: bool) -> None:
         return
     slug, vendor, health, state, credentials, base_url, identity = _row(provider)
     facts = [("slug", slug), ("id", identity), ("vendor", vendor), ("state", state), ("health", health)]
+    facts += [("why", provider.get("health_reason")), ("breaker", provider.get("breaker"))]
     facts += [("base url", base_url), ("credentials", credentials), ("local", provider.get("local") or None)]
     facts += [("subscription", provider.get("subscription") or None)]
     options: dict[str, Any] = provider.get("options") or {}

@@ -49,7 +49,7 @@ def test_json_is_exactly_what_the_api_says(run: Run, gateway: Any, command: str,
         ("routers show minimum-cost", "minimum-cost lowest_cost"),
         ("routers preview minimum-cost", "openai/gpt-4o-mini 0.15 cheapest left out: 2 (disabled): groq/llama"),
         ("models list", "openai/gpt-4o-mini 128000 8B 0.15 0.6 chat, tools healthy"),
-        ("models refresh", "openai 3"),
+        ("models refresh", "3 models at 1 providers"),
         ("usage", "openai/gpt-4o-mini 24 6 68 98 $0.00004 + 1 unpriced total"),
         ("requests list", f"succeeded my-app-1 auto openai/gpt-4o-mini 15 34 $0.00002 812 {REQUEST}"),
         (f"requests show {REQUEST}", "12 in, 3 cached, 34 out openai/gpt-4o-mini groq/llama breaker_open 12 s"),
@@ -203,13 +203,18 @@ def test_a_credential_is_removed_by_what_recognises_it(run: Run, gateway: Any):
         "id": "c1",
         "deleted": True,
     }
-    assert {seen.query["id"] for seen in gateway.seen if seen.method == "DELETE"} == {"c1"}
+    assert {seen.query["credential_id"] for seen in gateway.seen if seen.method == "DELETE"} == {"c1"}
+    stored = gateway.answers[("GET", f"{ADMIN}/providers")]["items"][0]
+    environment = {"id": "environment", "name": "", "fingerprint": "deadbeef", "state": "environment"}
     assert "no credential named 'x'" in run("providers", "credential", "remove", "openai", "x").err
+    gateway.answers[("GET", f"{ADMIN}/providers")] = {"items": [{**stored, "credentials": [environment]}]}
+    result = run("providers", "credential", "remove", "openai")
+    assert (result.code, "unset it there" in result.err) == (4, True)
 
 
 def test_a_provider_that_does_not_answer_its_test_is_a_failure(run: Run, gateway: Any):
     assert run("providers", "test", "openai").code == 0
-    gateway.answers[("POST", f"{ADMIN}/providers/{PROVIDER}/test")] = {"ok": False, "error": "timed out"}
+    gateway.answers[("POST", f"{ADMIN}/providers/{PROVIDER}/test")] = {"ok": False, "reason": "timed out"}
     result = run("providers", "test", "openai")
     assert result.code == 1
     assert "timed out" in result.out
