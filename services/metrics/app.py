@@ -26,11 +26,11 @@ def build(
     token: str | None = None,
 ) -> Service:
     """Return the service; ``token`` is the service token its routes ask for, None in-process."""
-    access_log = AccessLog(settings.logs, days=settings.access_days, clock=clock, line=access_line)
+    access_log = AccessLog(settings.logs, days=settings.access_days, clock=clock)
 
     def writer() -> Writer:
         engine = open_engine(settings.database, "write")
-        return Writer(engine, stream=LR_USAGE, access_log=access_log, same=same, another=another)
+        return Writer(engine, stream=LR_USAGE, access_log=access_log, line=access_line, same=same, another=another)
 
     consumer = Consumer(settings, log=log, writer=writer, fold=fold, bury=DeadLetters(log).put)
     ledger = SqlLedger(lambda: open_engine(settings.database, "read"))

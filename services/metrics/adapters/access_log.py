@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from shared.contracts.usage import UsageRecord
 from shared.kernel.clock import Clock
 
 _NAME: Final = re.compile(r"access-(\d{4}-\d{2}-\d{2})\.jsonl")
@@ -22,12 +21,11 @@ _CHUNK: Final = 1 << 20
 class AccessLog:
     """Writes the files of one folder; used by the ledger's writer, in its thread."""
 
-    def __init__(self, folder: Path, *, days: int, clock: Clock, line: Callable[[UsageRecord], bytes]) -> None:
-        """``days``: how many days are kept, today included; ``line`` writes one record as a line."""
+    def __init__(self, folder: Path, *, days: int, clock: Clock) -> None:
+        """``days``: how many days are kept, today included."""
         self._folder = folder
         self._days = days
         self._clock = clock
-        self.line = line
 
     def oldest(self) -> str:
         """Return the first day that is kept, ``YYYY-MM-DD``."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 from sqlalchemy import Engine, Table, and_, delete, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
@@ -16,7 +17,7 @@ from services.metrics.adapters.access_log import AccessLog
 from services.metrics.adapters.tables import ACCESS_FILES, ATTEMPTS, BURIED, CHECKPOINTS, COUNTERS, RECORDS, REQUESTS
 from services.metrics.domain.counters import Counters, Series
 from services.metrics.domain.rows import Batch, Checkpoint, Entry
-from shared.contracts.usage import decode_record
+from shared.contracts.usage import UsageRecord, decode_record
 from shared.kernel.errors import LocalRouterError
 
 CONSUMER: Final = "ledger"
@@ -48,14 +49,17 @@ class Writer:
         *,
         stream: str,
         access_log: AccessLog,
+        line: Callable[[UsageRecord], bytes],
         same: Callable[[bytes, bytes], bool],
         another: Callable[[str], str],
     ) -> None:
-        """``same`` tells whether two records of one id say the same, ``another`` why a second one is set aside."""
+        """``line`` writes a record for the access log; ``same`` tells whether two records of one id say the same, and
+        ``another`` why a second one is set aside."""
         self.counters = Counters()
         self._engine = engine
         self._stream = stream
         self._access_log = access_log
+        self._line = line
         self._same = same
         self._another = another
         self._lengths: dict[str, int] = {}
@@ -105,8 +109,8 @@ class Writer:
             # before the rows: a file that has to be made again is made from those of earlier transactions
             lengths = self._write_access_log(connection, prepared.fresh)
             if prepared.fresh:
-                _insert(connection, REQUESTS, [entry.request for entry in prepared.fresh])
-                _insert(connection, ATTEMPTS, [attempt for entry in prepared.fresh for attempt in entry.attempts])
+                _insert(connection, REQUESTS, [astuple(entry.request) for entry in prepared.fresh])
+                _insert(connection, ATTEMPTS, [astuple(row) for entry in prepared.fresh for row in entry.attempts])
                 _insert(connection, RECORDS, [(*entry.identity, entry.raw) for entry in prepared.fresh])
             if prepared.broken:
                 _insert(connection, BURIED, list(prepared.broken.items()))
@@ -149,7 +153,7 @@ class Writer:
         by_day: dict[str, bytearray] = {}
         for entry in fresh:
             if entry.request.day >= self._oldest:
-                by_day.setdefault(entry.request.day, bytearray()).extend(self._access_log.line(entry.record))
+                by_day.setdefault(entry.request.day, bytearray()).extend(entry.line)
         lengths = {
             day: self._append(connection, day, bytes(lines), self._lengths.get(day, 0)) for day, lines in by_day.items()
         }
@@ -170,7 +174,7 @@ class Writer:
             .order_by(column.time_ms, column.id)
         )
         for (raw,) in connection.execution_options(yield_per=1000).execute(of_day):
-            yield self._access_log.line(decode_record(raw))
+            yield self._line(decode_record(raw))
 
     def _forget_old_days(self, connection: Connection) -> None:
         self._oldest = self._access_log.oldest()

@@ -1,12 +1,15 @@
-"""The ledger's rows: what is kept of a usage record, as tuples in the order of the tables' columns."""
+"""The ledger's rows: what is kept of a usage record, field by field in the order of the tables' columns.
+
+They hold no cycles and come by the thousand, so the garbage collector is spared them: going over them, and every so
+often over the heap of the whole process, cost as much as reading the records.
+"""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from shared.contracts.usage import UsageRecord
+import msgspec
 
 
-class RequestRow(NamedTuple):
+class RequestRow(msgspec.Struct, frozen=True, gc=False):
     """One request, narrow: everything that questions filter, group and sum by."""
 
     id: str
@@ -42,7 +45,7 @@ class RequestRow(NamedTuple):
     attempts: int
 
 
-class AttemptRow(NamedTuple):
+class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     """One attempt with what its request is filtered by: sums per provider and model are made from these.
 
     A request without any attempt has one row at position -1, so that every request is somewhere in every grouping.
@@ -76,22 +79,15 @@ class AttemptRow(NamedTuple):
     error_code: str | None
 
 
-class RecordRow(NamedTuple):
-    """The whole record as it came, kept apart so that questions never read past it."""
-
-    id: str
-    day: str
-    record: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """Everything the ledger, the counters and the access log take from one record."""
 
     request: RequestRow
     attempts: tuple[AttemptRow, ...]
-    record: UsageRecord
+    line: bytes
+    """Of the access log."""
     raw: bytes
+    """The whole record as it came, fields of newer gateways included."""
 
     @property
     def identity(self) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from shared.kernel.money import format_usd
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class _Counts(msgspec.Struct, frozen=True):
+class _Counts(msgspec.Struct, frozen=True, gc=False):
     input: int
     cached: int
     cache_write: int
@@ -18,7 +18,7 @@ class _Counts(msgspec.Struct, frozen=True):
     reasoning: int
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _Line(msgspec.Struct, frozen=True, gc=False):
     time: str
     key: str | None
     provider: str | None

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from services.metrics.domain.rows import AttemptRow, Batch, Entry, RequestRow
+from services.metrics.projections.access import access_line
 from shared.contracts.usage import Attempt, Tokens, UsageRecord, decode_record
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import ContractBroken
@@ -57,7 +58,7 @@ def fold(messages: Iterable[Recorded]) -> Batch:
 
 
 def read_entry(raw: bytes) -> Entry:
-    """Return the rows of one record; raises ContractBroken for what no ledger can hold."""
+    """Return the rows and the line of one record; raises ContractBroken for what no ledger can hold."""
     record = decode_record(raw)
     day, time_ms = _moment(record.time)
     _check(record)
@@ -94,7 +95,7 @@ def read_entry(raw: bytes) -> Entry:
         record.overhead_ms,
         len(record.attempts),
     )
-    return Entry(request, _attempts(record, request), record, raw)
+    return Entry(request, _attempts(record, request), access_line(record), raw)
 
 
 def _records(raw: bytes) -> list[msgspec.Raw]:

@@ -46,7 +46,7 @@ class Projector:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: ASYNC220  quick, and the loop has nothing else to do
             [sys.executable, "-c", PROJECTING, self._url, str(self._home)],
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[4])},

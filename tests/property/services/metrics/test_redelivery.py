@@ -97,9 +97,9 @@ def ledger_of(folder: Path, empty: bytes, batches: Sequence[Sequence[Recorded]],
 
 
 def open_writer(path: Path) -> Writer:
-    access_log = AccessLog(path.parent / "logs", days=30, clock=FixedClock(), line=access_line)
+    access_log = AccessLog(path.parent / "logs", days=30, clock=FixedClock())
     engine = open_engine(path, "write")
-    writer = Writer(engine, stream="LR_USAGE", access_log=access_log, same=same, another=another)
+    writer = Writer(engine, stream="LR_USAGE", access_log=access_log, line=access_line, same=same, another=another)
     writer.open()
     return writer
 
