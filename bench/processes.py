@@ -119,12 +119,12 @@ class Running:
 
 
 @contextlib.contextmanager
-def localrouter(home: Path) -> Generator[Running]:
-    """Run LocalRouter, embedded, with its data in ``home``."""
+def localrouter(home: Path, *, module: str = "services.embedded") -> Generator[Running]:
+    """Run LocalRouter, embedded, with its data in ``home``; ``module`` is what is run for it."""
     port = free_port()
     environ = {"LOCALROUTER_HOME": str(home), "LOCALROUTER_SERVER__PORT": str(port)}
     start = time.perf_counter()
-    with process([sys.executable, "-m", "services.embedded", "--json"], environ) as child:
+    with process([sys.executable, "-m", module, "--json"], environ) as child:
         url = f"http://127.0.0.1:{port}"
         wait(lambda: child.poll() is not None or _ready(url), 30)
         started_s = time.perf_counter() - start
