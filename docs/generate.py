@@ -1,4 +1,4 @@
-"""Writes the parts of the documentation that are read off the code: settings, events, the admin API's OpenAPI document.
+"""Writes what is read off the code: the reference of settings, commands and events, and the admin API's OpenAPI.
 
 ``python -m docs.generate`` writes them, ``--check`` names those that are stale and fails.
 """
@@ -17,8 +17,8 @@ import msgspec
 from fastapi import FastAPI
 
 import shared.contracts
+from services.cli.reference import pages
 from shared.contracts.envelope import EventData, registered
-from shared.runtime.settings_schema import sections, yaml_value
 
 ROOT: Final = Path(__file__).parents[1]
 BY: Final = "<!-- Written by `make docs` from the code; edit that instead. -->"
@@ -34,32 +34,9 @@ ADMIN: Final = {
 
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield every generated file with what it should hold."""
-    yield ROOT / "docs" / "reference" / "settings.md", settings_page()
+    yield from pages().items()
     yield ROOT / "docs" / "reference" / "events.md", events_page()
     yield ROOT / "services" / "gateway" / "api" / "openapi.json", openapi_document()
-
-
-def settings_page() -> str:
-    """Return the page of every setting."""
-    lines = ["# Settings", "", BY, "", "Each may stand in `localrouter.yaml` or, over it, in the environment."]
-    for section in sections():
-        lines += ["", f"## {section.name}", ""]
-        if section.description:
-            lines += [section.description, ""]
-        lines += [
-            "| in the file | in the environment | default | allowed | meaning |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        for setting in section.settings:
-            cells = [
-                f"`{setting.path}`",
-                f"`{setting.variable}`",
-                f"`{yaml_value(setting.default)}`",
-                setting.allowed,
-                setting.description,
-            ]
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def events_page() -> str:
