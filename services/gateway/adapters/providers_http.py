@@ -26,30 +26,30 @@ class HttpCompletions:
             self._headers["authorization"] = f"Bearer {token}"
         self._session: aiohttp.ClientSession | None = None
 
-    async def start(self) -> None:
-        """Open the pool."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-        )
-
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
+    def _pool(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        return self._session
+
     async def complete(self, request: Completion) -> AsyncGenerator[Frame, None]:
         """Make one attempt; see ``Completions``."""
-        assert self._session is not None, "start() first"
+        session = self._pool()
         limits = request.timeouts
         longest = (limits.connect_ms + limits.total_ms) / 1_000 + _SLACK_S
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=longest)
         began = False
         try:
-            async with self._session.post(
+            async with session.post(
                 self._url, data=_ENCODE(request), headers=self._headers, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status != 200:

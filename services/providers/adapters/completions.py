@@ -14,7 +14,7 @@ from services.providers.adapters.credentials import Credentials, Usable
 from services.providers.adapters.traffic import TrafficWatch
 from services.providers.adapters.upstream import Upstream, read_capped
 from services.providers.domain.dialect import Outgoing, Reader, malformed
-from services.providers.domain.errors import clean, failed
+from services.providers.domain.errors import clean, error_in_answer, failed, read_error
 from services.providers.domain.registry import VENDORS
 from services.providers.domain.translate import translated
 from services.providers.domain.vendor import Vendor
@@ -25,6 +25,8 @@ from shared.kernel.clock import Clock
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 MAX_ERROR: Final = 64 * 1024
+_ERROR_S: Final = 5.0
+"""How long the body of an error is waited for."""
 _LINGER_S: Final = 0.25
 """How long the end of a connection is waited for after the end of an answer, so that it can be used again."""
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -108,9 +110,13 @@ class UpstreamCompletions:
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 yield _not_sent(error, view, identity)
                 return
+            ended = False
             try:
                 if response.status != 200:
                     yield await self._refused(response, view, credential)
+                    return
+                if request.stream and response.content_type == "application/json":
+                    yield await _no_stream(response)
                     return
                 if credential is not None:
                     self._credentials.accept(credential.id)
@@ -131,8 +137,11 @@ class UpstreamCompletions:
                     _read_stream(response, reader, first_at=first_at, idle_s=limits.idle_ms / 1_000, total_at=total_at)
                 ) as frames:
                     async for frame in frames:
+                        ended = isinstance(frame, Tail)
                         yield frame
             finally:
+                if ended and not response.content.at_eof():
+                    await _linger(response.content)
                 response.close()
 
     def _in_use(self, vendor: Vendor) -> contextlib.AbstractContextManager[None]:
@@ -175,13 +184,9 @@ class UpstreamCompletions:
             )
 
     async def _refused(self, response: aiohttp.ClientResponse, view: ProviderView, credential: Usable | None) -> Fail:
-        body = b""
-        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-            async with asyncio.timeout(5):
-                body = await response.content.read(MAX_ERROR)
         failure = failed(
             response.status,
-            body,
+            await _error_body(response),
             {name.lower(): value for name, value in response.headers.items()},
             now=self._clock.now(),
             credential_id=credential.id if credential else None,
@@ -190,6 +195,26 @@ class UpstreamCompletions:
         if credential is not None and failure.kind in _REJECTED:
             self._credentials.reject(credential.id)
         return failure
+
+
+async def _no_stream(response: aiohttp.ClientResponse) -> Fail:
+    """Return the failure of a status 200 that is one JSON document where a stream was asked for."""
+    body = await _error_body(response)
+    with contextlib.suppress(msgspec.DecodeError):
+        error = read_error(msgspec.json.decode(body))
+        if error is not None:
+            return error_in_answer(error)
+    return malformed("the vendor did not stream")
+
+
+async def _error_body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an error as far as it comes in time and within bounds."""
+    body = bytearray()
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(_ERROR_S):
+            while len(body) < MAX_ERROR and (data := await response.content.readany()):
+                body += data
+    return bytes(body[:MAX_ERROR])
 
 
 async def _read_whole(response: aiohttp.ClientResponse, out: Outgoing, total_at: float) -> list[Frame]:
@@ -228,8 +253,6 @@ async def _read_stream(
         for frame in frames:
             if isinstance(frame, Tail | Fail):
                 yield frame
-                if isinstance(frame, Tail) and data:
-                    await _linger(content)
                 return
             yield frame
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from shared.contracts.frames import Completion, Completions, encode_frame
+from shared.contracts.frames import Completion, Completions, Fail, Tail, encode_frame
 from shared.runtime.asgi import App, Receive, Scope, Send, respond
 
 FRAMES: Final = b"application/vnd.localrouter.frames"
@@ -51,8 +51,9 @@ async def _answer(completions: Completions, request: Completion, send: Send) -> 
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", FRAMES)]})
     async with contextlib.aclosing(completions.complete(request)) as frames:
         async for frame in frames:
-            await send({"type": "http.response.body", "body": encode_frame(frame), "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+            # The end of the body goes with the last frame, so the reader's connection is free at once.
+            more = not isinstance(frame, Tail | Fail)
+            await send({"type": "http.response.body", "body": encode_frame(frame), "more_body": more})
 
 
 async def _gone(receive: Receive) -> None:

@@ -103,7 +103,7 @@ class StreamReader:
             if data is None or not data:
                 kept.append(event)
                 continue
-            if data == b"[DONE]":
+            if data.strip() == b"[DONE]":
                 return [*self._data(kept), self._end()]
             try:
                 answer = _DECODER.decode(data)
