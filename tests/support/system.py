@@ -1,0 +1,217 @@
+"""A whole LocalRouter as its users meet it: real processes, real ports, a data folder of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from shared.testing.nats import free_port
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 30.0
+
+
+def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
+    """Return the first true value of ``condition``, asked again and again; raises TimeoutError."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            value = condition()
+            if value:
+                return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {limit_s} s: {what}")
+        time.sleep(0.02)
+
+
+def environment(home: Path, port: int, **more: str) -> dict[str, str]:
+    """Return an environment in which nothing of this machine's own is found: no vendor's key, no Ollama."""
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    kept = {name: value for name, value in kept.items() if not name.startswith("LOCALROUTER_")}
+    return {
+        **kept,
+        "HOME": str(home),
+        "LOCALROUTER_HOME": str(home),
+        "LOCALROUTER_SERVER__PORT": str(port),
+        "PYTHONPATH": str(ROOT),
+        **more,
+    }
+
+
+class System:
+    """A running LocalRouter: its address and its admin API."""
+
+    def __init__(self, url: str, admin_token: str) -> None:
+        self.url = url
+        self.http = httpx.Client(
+            base_url=f"{url}/admin/v1", headers={"authorization": f"Bearer {admin_token}"}, timeout=20
+        )
+
+    def key(self, **fields: Any) -> str:
+        """Make a key and return its value."""
+        return self.create("keys", **fields)["key"]
+
+    def create(self, resource: str, **fields: Any) -> dict[str, Any]:
+        """Create something."""
+        made = self.http.post(f"/{resource}", json=fields)
+        assert made.status_code == 201, made.text
+        return made.json()
+
+    def provider(self, url: str, slug: str, models: list[str]) -> dict[str, Any]:
+        """Add an OpenAI-compatible provider and wait until its models are in every service."""
+        made = self.create(
+            "providers",
+            slug=slug,
+            vendor="openai-compatible",
+            base_url=f"{url}/v1",
+            local=True,
+            options={"models": models},
+        )
+        wanted = {f"{slug}/{name}" for name in models}
+        until(lambda: wanted <= {item["id"] for item in self.items("models")}, f"the models of {slug}")
+        return made
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """Return a list, whole."""
+        items: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            answer = self.http.get(f"/{path}", params={"limit": 500} | ({"cursor": cursor} if cursor else {}))
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            items += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return items
+
+    def requests(self, count: int) -> list[dict[str, Any]]:
+        """Return the usage records, newest first, once there are ``count`` of them."""
+        return until(lambda: (found := self.items("requests")) and len(found) >= count and found, f"{count} requests")
+
+
+class Processes:
+    """Processes that are started together and ended together."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.running: dict[str, subprocess.Popen[str]] = {}
+
+    def start(self, name: str, arguments: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
+        """Start a Python module; its stderr goes to a file."""
+        with (self.folder / f"{name}.err").open("a") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+        self.running[name] = process
+        return process
+
+    def first_line(self, name: str) -> dict[str, Any]:
+        """Return the JSON that a process says first."""
+        output = self.running[name].stdout
+        assert output is not None
+        line = output.readline()
+        assert line, f"{name} said nothing: {(self.folder / f'{name}.err').read_text()}"
+        return json.loads(line)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End all of them, last started first; raises when one does not end properly."""
+        for name, process in reversed(list(self.running.items())):
+            process.send_signal(how)
+            code = process.wait(LIMIT_S)
+            if process.stdout is not None:
+                process.stdout.close()
+            if how == signal.SIGTERM and name != "nats":
+                assert code == 0, f"{name} ended with {code}: {(self.folder / f'{name}.err').read_text()}"
+        self.running.clear()
+
+
+@contextlib.contextmanager
+def embedded(folder: Path, *arguments: str, **env: str) -> Iterator[System]:
+    """Run everything in one process, as `localrouter up` does."""
+    processes = Processes(folder)
+    port = free_port()
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    processes.start("embedded", ["services.embedded", "--json", *arguments], environment(home, port, **env))
+    try:
+        said = processes.first_line("embedded")
+        yield System(said["url"], (home / "admin-token").read_text().strip())
+    finally:
+        processes.stop()
+
+
+@contextlib.contextmanager
+def separate(folder: Path, **env: str) -> Iterator[System]:
+    """Run each service in a process of its own, over NATS and HTTP."""
+    processes = Processes(folder)
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    port = free_port()
+    base = environment(home, port, **env)
+    try:
+        processes.start("nats", ["tests.support.nats_host", str(home)], base)
+        nats = processes.first_line("nats")
+        ports = {name: free_port() for name in ("router", "providers", "metrics")}
+        base |= {f"LOCALROUTER_SERVICES__{name.upper()}_PORT": str(number) for name, number in ports.items()}
+        base |= {
+            f"LOCALROUTER_SERVICES__{name.upper()}_URL": f"http://127.0.0.1:{number}" for name, number in ports.items()
+        }
+        base |= {"LOCALROUTER_NATS__URL": nats["url"], "LOCALROUTER_SERVICE_TOKEN": "the-service-token"}
+        for name in ("router", "providers", "metrics", "gateway"):
+            processes.start(name, [f"services.{name}"], base | {"LOCALROUTER_NATS__PASSWORD": nats["users"][name]})
+        url = f"http://127.0.0.1:{port}"
+
+        def ready() -> bool:
+            for name, process in processes.running.items():
+                assert process.poll() is None, f"{name} ended: {(folder / f'{name}.err').read_text()}"
+            return httpx.get(f"{url}/readyz").status_code == 200
+
+        until(ready, "the gateway is ready")
+        yield System(url, (home / "admin-token").read_text().strip())
+    finally:
+        processes.stop()
+
+
+class Wall:
+    """The scripted vendor in a process of its own, told and asked over HTTP."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def script(self, *behaviours: dict[str, Any], model: str = "*", repeat: bool = False) -> None:
+        """Say what the next attempts do."""
+        order = {"model": model, "behaviours": list(behaviours), "repeat": repeat}
+        httpx.post(f"{self.url}/__script", json=order).raise_for_status()
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return every completion that was asked of it."""
+        found = httpx.get(f"{self.url}/__attempts").json()
+        return [attempt for attempt in found if attempt["path"].endswith("completions")]
+
+    def release(self) -> None:
+        """Let held answers go on."""
+        httpx.post(f"{self.url}/__release").raise_for_status()
+
+    def reset(self) -> None:
+        """Forget scripts and attempts."""
+        httpx.post(f"{self.url}/__reset").raise_for_status()
+
+
+@contextlib.contextmanager
+def wall(folder: Path, models: str = "small,large") -> Iterator[Wall]:
+    """Run the scripted vendor."""
+    processes = Processes(folder)
+    process = processes.start("wall", ["shared.testing.upstream", "--models", models], dict(os.environ))
+    try:
+        assert process.stdout is not None
+        yield Wall(process.stdout.readline().strip())
+    finally:
+        processes.stop(signal.SIGKILL)
