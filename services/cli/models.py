@@ -6,7 +6,7 @@ import typer
 
 from services.cli.client import Admin
 from services.cli.errors import not_there_yet
-from services.cli.output import Json, plain, print_json, print_table, say
+from services.cli.output import Json, counted, plain, print_json, print_table, say
 
 app = typer.Typer(help="Models: what can be asked for, and what it costs.", no_args_is_help=True)
 
@@ -45,7 +45,7 @@ def refresh_models(json: Json = False) -> None:
     if json:
         print_json(answer.text)
         return
-    say(f"{answer.data['models']} models at {answer.data['providers']} providers.")
+    say(f"{counted(answer.data['models'], 'model')} at {counted(answer.data['providers'], 'provider')}.")
 
 
 @app.command("alias", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

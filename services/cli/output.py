@@ -31,7 +31,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, totals
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_footer=totals is not None, pad_edge=False, footer_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, show_footer=totals is not None, pad_edge=False, footer_style="bold"
+    )
     for number, name in enumerate(columns):
         justify = "right" if name.startswith(">") else "left"
         footer = plain(totals[number]) if totals is not None else ""
@@ -100,6 +102,11 @@ def harmless(text: str) -> str:
 def usd(amount: str | None) -> str:
     """Return an amount of the API's for people; None: the price is unknown."""
     return "unknown" if amount is None else f"${amount}"
+
+
+def counted(number: int, kind: str) -> str:
+    """Return "1 key", "2 keys"."""
+    return f"{number} {kind}" if number == 1 else f"{number} {kind}s"
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -95,7 +95,7 @@ def probe_provider(provider: Provider, json: Json = False) -> None:
     if json:
         print_json(answer.text)
     else:
-        print_facts(result.items())
+        print_facts((name.replace("_", " "), value) for name, value in result.items())
     if result.get("ok") is False:
         raise typer.Exit(Exit.FAILED)
 

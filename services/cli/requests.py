@@ -49,8 +49,9 @@ def show_request(request: Annotated[str, typer.Argument(help="A request's id.")]
     facts += [("tokens", tokens_text(record["tokens"])), ("cost", usd(record["cost_usd"]))]
     facts += [(name.replace("_", " "), record.get(name)) for name in ("duration_ms", "ttft_ms", "overhead_ms", "tags")]
     print_facts(facts)
-    columns = ("attempt at", "outcome", ">status", "error", ">ms", ">in", ">out", ">cost")
-    print_table(columns, (_attempt(item) for item in record.get("attempts", [])))
+    if record.get("attempts"):
+        columns = ("attempt at", "outcome", ">status", "error", ">ms", ">in", ">out", ">cost")
+        print_table(columns, (_attempt(item) for item in record["attempts"]))
     if record.get("excluded"):
         rows = ([item["model"], item["cause"], item.get("value")] for item in record["excluded"])
         print_table(("passed over", "because", "value"), rows)

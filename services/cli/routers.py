@@ -97,8 +97,10 @@ def _read(file: str) -> tuple[dict[str, Any], int | None]:
     """Return a router's document and the version it was read at; raises CommandFailed."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(Exit.FAILED, f"{file} cannot be read: {error}") from error
+    except OSError as error:
+        raise CommandFailed(Exit.FAILED, f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandFailed(Exit.FAILED, f"{file} is not UTF-8") from error
     found = _parse(file, text)
     if not isinstance(found, dict):
         raise CommandFailed(Exit.FAILED, f"{file} holds no router: names with values, such as name: and order:")

@@ -7,7 +7,7 @@ import typer
 
 from services.cli.client import Admin
 from services.cli.errors import Exit
-from services.cli.output import Json, print_json, print_table, say
+from services.cli.output import Json, counted, print_json, print_table, say
 
 
 def status(json: Json = False) -> None:
@@ -35,7 +35,10 @@ def readiness(admin: Admin) -> tuple[bool, list[str]]:
 
 
 def _show(url: str, ready: bool, reasons: list[str], health: dict[str, Any], counts: dict[str, int]) -> None:
-    say(f"{url} is {'ready' if ready else 'not ready'}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()))
+    say(
+        f"{url} is {'ready' if ready else 'not ready'}: "
+        + ", ".join(counted(number, kind[:-1]) for kind, number in counts.items())
+    )
     for reason in [*reasons, *health.get("degraded", [])]:
         say(f"  {reason}", style="yellow")
     services = health.get("services", [])

@@ -49,11 +49,11 @@ def test_json_is_exactly_what_the_api_says(run: Run, gateway: Any, command: str,
         ("routers show minimum-cost", "minimum-cost lowest_cost"),
         ("routers preview minimum-cost", "openai/gpt-4o-mini 0.15 cheapest left out: 2 (disabled): groq/llama"),
         ("models list", "openai/gpt-4o-mini 128000 8B 0.15 0.6 chat, tools healthy"),
-        ("models refresh", "3 models at 1 providers"),
+        ("models refresh", "3 models at 1 provider"),
         ("usage", "openai/gpt-4o-mini 24 6 68 98 $0.00004 + 1 unpriced total"),
         ("requests list", f"succeeded my-app-1 auto openai/gpt-4o-mini 15 34 $0.00002 812 {REQUEST}"),
         (f"requests show {REQUEST}", "12 in, 3 cached, 34 out openai/gpt-4o-mini groq/llama breaker_open 12 s"),
-        ("status", "ready 1 providers, 1 keys, 1 routers router openai healthy closed"),
+        ("status", "ready 1 provider, 1 key, 1 router router openai healthy closed"),
     ],
 )
 def test_people_get_a_table(run: Run, command: str, words: str):
