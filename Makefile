@@ -86,13 +86,14 @@ help: ## Say what there is
 
 # The environment. A stamp is newer than what it was installed from, so a second run installs nothing.
 
-$(BIN)/python:
+# pip is what venv puts there last: an environment without it was not finished.
+$(BIN)/pip:
 	@command -v $(PYTHON) >/dev/null || { echo "LocalRouter needs Python 3.11 or newer; there is no $(PYTHON) here. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "LocalRouter needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "making a Python environment in $(VENV)"
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
-$(RUNTIME): requirements/embedded.txt requirements/build.txt pyproject.toml | $(BIN)/python
+$(RUNTIME): requirements/embedded.txt requirements/build.txt pyproject.toml | $(BIN)/pip
 	@echo "installing what LocalRouter needs (about 32 MB, once)"
 	@$(INSTALL) -r requirements/build.txt -r requirements/embedded.txt
 	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
