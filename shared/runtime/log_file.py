@@ -99,6 +99,7 @@ class LogWriter:
         self._counting = threading.Lock()
         self._dropped = 0
         self._why = ""
+        self._failing = False
         self._hurry = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
@@ -146,9 +147,7 @@ class LogWriter:
                 flushed.append(item)
         with self._counting:
             dropped, self._dropped = self._dropped, 0
-        if dropped:
-            lines.append(self._lost(dropped, self._why))
-        self._append(lines)
+        self._append(lines, dropped)
         for event in flushed:
             event.set()
 
@@ -157,20 +156,31 @@ class LogWriter:
             while True:
                 yield self._waiting.get_nowait()
 
-    def _append(self, lines: list[Line]) -> None:
-        human = "".join(line.human for line in lines if line.human is not None)
-        if human:
-            with suppress(OSError, ValueError):  # a terminal that went away, or stderr closed at the end
-                sys.stderr.write(human)
-                sys.stderr.flush()
-        if self._file is None or not lines:
+    def _append(self, lines: list[Line], dropped: int) -> None:
+        written = [*lines, self._lost(dropped, self._why)] if dropped else lines
+        _tell("".join(line.human for line in written if line.human is not None))
+        if self._file is None or not written:
             return
         try:
-            self._file.write(b"".join(line.json for line in lines))
+            self._file.write(b"".join(line.json for line in written))
         except OSError as error:  # a full disk ends no request; the loss is said as soon as there is room again
-            self._drop(len(lines), error.strerror or str(error))
+            why = error.strerror or str(error)
+            self._drop(len(lines) + dropped, why)
+            if not self._failing:
+                _tell(f"localrouter: the application log cannot be written: {why}\n")
+            self._failing = True
+        else:
+            self._failing = False
 
     def _drop(self, count: int, why: str) -> None:
         with self._counting:
             self._dropped += count
             self._why = why
+
+
+def _tell(text: str) -> None:
+    """Show a text to people, if there are any."""
+    if text:
+        with suppress(OSError, ValueError):  # a terminal that went away, or stderr closed at the end
+            sys.stderr.write(text)
+            sys.stderr.flush()

@@ -272,12 +272,17 @@ class FullDisk(RotatingFile):
         super().write(content)
 
 
-def test_a_full_disk_costs_lines_and_says_so_when_there_is_room_again(tmp_path: Path):
+def test_a_full_disk_costs_lines_and_says_so_once_and_when_there_is_room_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     file = FullDisk(tmp_path / "a.log", max_bytes=LARGE, backups=1)
     writer = LogWriter(file, lost=lost)
-    writer.put(Line(line(1)))
-    assert writer.flush()
+    for number in range(5):
+        writer.put(Line(line(number)))
+        assert writer.flush()
+    said = capsys.readouterr().err
+    assert said == "localrouter: the application log cannot be written: No space left on device\n"
     file.full = False
     writer.put(Line(line(2)))
     writer.close()
-    assert (tmp_path / "a.log").read_text().splitlines()[1:] == ['{"n": -1, "why": "No space left on device"}']
+    assert (tmp_path / "a.log").read_text().splitlines()[1:] == ['{"n": -5, "why": "No space left on device"}']
