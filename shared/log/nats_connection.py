@@ -170,6 +170,7 @@ class Connection:
         except nats.errors.MaxPayloadError as error:
             raise LogUnavailable(f"{len(payload)} bytes are more than the server takes in one message") from error
         except (nats.errors.ConnectionClosedError, nats.errors.OutboundBufferLimitError) as error:
+            self._lost(self._client)  # the client calls back only after it has tidied up
             raise LogUnavailable("the connection to NATS was lost") from error
 
     async def request(self, subject: str, payload: bytes = b"", *, headers: Mapping[str, str] | None = None) -> Msg:
@@ -240,8 +241,8 @@ class Connection:
         if waiting is not None:
             waiting[0].put(message)
 
-    def _lost(self, client: Client) -> None:
-        if self._closed or client is not self._client:
+    def _lost(self, client: Client | None) -> None:
+        if self._closed or client is None or client is not self._client:
             return
         log.warning("connection to NATS lost", name=self._name)
         self._up.clear()
