@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -111,3 +113,14 @@ def test_a_models_words_steer_no_terminal(run: Run, gateway: Any):
 def test_more_than_one_text_is_wrong_usage(run: Run):
     assert run("chat", "auto", "one", "two").code == 2
     assert run("chat").code == 2
+
+
+def test_an_interrupted_chat_leaves_no_key_behind(run: Run, gateway: Any):
+    def interrupt(_: Any) -> bytes:
+        os.kill(os.getpid(), signal.SIGINT)
+        return b'data: {"choices":[]}\n\n'
+
+    gateway.answers[("POST", CHAT)] = interrupt
+    result = run("chat", "Hello")
+    assert result.code == 130
+    gateway.asked("DELETE", f"{ADMIN}/keys/{KEY}")
