@@ -8,11 +8,10 @@ from typing import Final, Protocol
 import aiohttp
 import msgspec
 import structlog
-from yarl import URL
 
 from services.providers.adapters.credentials import Credentials, Usable
 from services.providers.adapters.traffic import TrafficWatch
-from services.providers.adapters.upstream import Upstream, read_capped
+from services.providers.adapters.upstream import Upstream, endpoint, read_capped
 from services.providers.domain.dialect import Outgoing, Reader, malformed
 from services.providers.domain.errors import clean, error_in_answer, failed, read_error
 from services.providers.domain.registry import VENDORS
@@ -175,12 +174,11 @@ class UpstreamCompletions:
                 headers["authorization"] = f"Bearer {credential.secret.reveal()}"
             return await self._upstream.send(
                 "POST",
-                URL(base_url.rstrip("/") + out.path, encoded=True),
+                endpoint(base_url, out.path),
                 headers,
                 _ENCODE(out.body),
                 local=view.spec.local,
                 connect_s=limits.connect_ms / 1_000,
-                answer_s=answer_ms / 1_000,
             )
 
     async def _refused(self, response: aiohttp.ClientResponse, view: ProviderView, credential: Usable | None) -> Fail:

@@ -1,5 +1,6 @@
 """What attempts say about providers: to the breaker, to the counters, and one line of log each."""
 
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -24,6 +25,7 @@ class TrafficWatch:
         self._attempts = Counter(
             "localrouter_attempts", "Attempts at providers by outcome.", ("provider", "outcome"), registry=registry
         )
+        self._counted = lru_cache(maxsize=4096)(self._attempts.labels)
 
     def admit(self, view: ProviderView) -> Permit | None:
         """Let an attempt through, or not: the provider's breaker is open."""
@@ -44,7 +46,7 @@ class TrafficWatch:
         else:
             name, status, error = ("cancelled", None, None) if outcome is None else ("succeeded", 200, None)
         slug = view.spec.slug
-        self._attempts.labels(slug, name).inc()
+        self._counted(slug, name).inc()
         log.info(
             "attempt",
             provider=slug,

@@ -1,14 +1,15 @@
 """The way out: one kept-alive HTTP client towards vendors, without cookies, redirects or proxies."""
 
-import asyncio
 import socket
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
-from types import SimpleNamespace
+from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from services.providers.domain.addresses import read_address, refused_ip
@@ -51,11 +52,20 @@ class GuardedResolver(AbstractResolver):
 class _Connection:
     """What a request learns of the connection it went over."""
 
-    reused: bool = False
+    reused: bool = True
 
 
-async def _note_reuse(_session: Any, context: SimpleNamespace, _params: Any) -> None:
-    context.trace_request_ctx.reused = True
+_CONNECTION: Final[ContextVar[_Connection | None]] = ContextVar("connection", default=None)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells the request whose connection is made anew; that of any other was kept from before."""
+
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
+        connection = _CONNECTION.get()
+        if connection is not None:
+            connection.reused = False
+        return await super()._create_connection(*args, **kwargs)
 
 
 class Upstream:
@@ -67,20 +77,12 @@ class Upstream:
     async def start(self) -> None:
         """Open the pools."""
         for local in (False, True):
-            trace = aiohttp.TraceConfig()
-            trace.on_connection_reuseconn.append(_note_reuse)
-            connector = aiohttp.TCPConnector(
-                limit=0,
-                resolver=GuardedResolver(local=local),
-                keepalive_timeout=_IDLE_S,
-                enable_cleanup_closed=False,
-            )
+            connector = _Connector(limit=0, resolver=GuardedResolver(local=local), keepalive_timeout=_IDLE_S)
             self._sessions[local] = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Accept-Encoding"),
                 trust_env=False,
-                trace_configs=[trace],
                 timeout=aiohttp.ClientTimeout(total=None),
             )
 
@@ -99,32 +101,37 @@ class Upstream:
         *,
         local: bool,
         connect_s: float,
-        answer_s: float,
     ) -> aiohttp.ClientResponse:
-        """Send a request and return the answer once its head is there (at most ``answer_s`` later).
+        """Send a request and return the answer once its head is there; how long that may take is the caller's.
 
         A request that went over a kept connection which the vendor had closed meanwhile is sent again: not a byte of
         an answer had come. Raises TimeoutError, aiohttp.ClientError, OSError.
         """
         session = self._sessions[local]
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
-        async with asyncio.timeout(answer_s):
-            for left in reversed(range(_TRIES)):
-                connection = _Connection()
-                try:
-                    return await session.request(
-                        method,
-                        url,
-                        data=body,
-                        headers=headers,
-                        allow_redirects=False,
-                        timeout=timeout,
-                        trace_request_ctx=connection,
-                    )
-                except _STALE:
-                    if not connection.reused or not left:
-                        raise
-        raise AssertionError("unreachable")  # pragma: no cover
+        timeout = _connect_timeout(connect_s)
+        left = _TRIES
+        while True:
+            left -= 1
+            connection = _Connection()
+            _CONNECTION.set(connection)
+            try:
+                return await session.request(
+                    method, url, data=body, headers=headers, allow_redirects=False, timeout=timeout
+                )
+            except _STALE:
+                if not connection.reused or not left:
+                    raise
+
+
+@lru_cache(maxsize=64)
+def _connect_timeout(connect_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
+
+
+@lru_cache(maxsize=1024)
+def endpoint(base_url: str, path: str) -> URL:
+    """Return the address of ``path`` below a provider's base URL."""
+    return URL(base_url.rstrip("/") + path, encoded=True)
 
 
 async def read_capped(response: aiohttp.ClientResponse, most: int) -> bytes | None:

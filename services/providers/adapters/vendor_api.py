@@ -5,10 +5,9 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
-from yarl import URL
 
 from services.providers.adapters.credentials import Credentials
-from services.providers.adapters.upstream import Upstream, read_capped
+from services.providers.adapters.upstream import Upstream, endpoint, read_capped
 from services.providers.domain.errors import clean
 from services.providers.domain.registry import VENDORS
 from services.providers.projections.providers import ProviderView
@@ -61,20 +60,19 @@ class VendorApi:
             headers["authorization"] = f"Bearer {credential.secret.reveal()}"
         elif vendor.credential == "required":
             raise NoCredential("no credential is set")
-        response = await self._upstream.send(
-            method,
-            URL(view.spec.base_url.rstrip("/") + path, encoded=True),
-            headers,
-            body,
-            local=view.spec.local,
-            connect_s=limit_s,
-            answer_s=limit_s,
-        )
-        try:
-            async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(limit_s):
+            response = await self._upstream.send(
+                method,
+                endpoint(view.spec.base_url, path),
+                headers,
+                body,
+                local=view.spec.local,
+                connect_s=limit_s,
+            )
+            try:
                 answer = await read_capped(response, _MOST)
-        finally:
-            response.close()
+            finally:
+                response.close()
         if response.status != 200:
             words = (answer or b"")[:200].decode("utf-8", "replace")
             secret = credential.secret.reveal() if credential else None

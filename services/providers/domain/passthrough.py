@@ -17,7 +17,7 @@ from shared.contracts.frames import Completion, Data, Fail, FailureKind, Frame, 
 from shared.contracts.usage import NO_TOKENS, Tokens
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     """A delta or a whole message; any of it may be null."""
 
     content: Any = None
@@ -29,14 +29,14 @@ class _Part(msgspec.Struct):
     reasoning: Any = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     delta: _Part | None = None
     message: _Part | None = None
     text: Any = None
     finish_reason: Any = None
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     model: Any = None
     choices: list[_Choice] | None = None
     usage: Any = None
@@ -45,6 +45,7 @@ class _Answer(msgspec.Struct):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Answer)
+_BATCH: Final = msgspec.json.Decoder(list[_Answer])
 _EMPTY_ENDINGS: Final = ("length", "content_filter")
 """Finish reasons with which an answer may be empty and still be one."""
 
@@ -96,6 +97,20 @@ class StreamReader:
         return settled(self._usage, self._request.body, self._size, whole=False)
 
     def _read(self, whole: bytes) -> list[Frame]:
+        done = whole.endswith(DONE)
+        body = whole[: -len(DONE)] if done else whole
+        answers = _plain_answers(body)
+        if answers is None:
+            return self._read_each(whole)
+        self._events += len(answers)
+        shown = [self._take(answer) for answer in answers]
+        if not all(shown):
+            body = b"".join(event for event, show in zip(split_events(body), shown, strict=True) if show)
+        frames: list[Frame] = [Data(body, content=self._content)] if body else []
+        return [*frames, self._end()] if done else frames
+
+    def _read_each(self, whole: bytes) -> list[Frame]:
+        """Read events that hold more than plain chunks: errors, comments, names, odd line ends, broken ones."""
         events = split_events(whole)
         kept: list[bytes] = []
         for event in events:
@@ -120,6 +135,13 @@ class StreamReader:
 
     def _take(self, answer: _Answer) -> bool:
         """Note what a chunk says; return whether the client sees it."""
+        choices = answer.choices
+        if answer.usage is None and self._content and choices is not None and len(choices) == 1:
+            choice = choices[0]
+            delta = choice.delta
+            if choice.finish_reason is None and delta is not None and type(delta.content) is str and delta.content:
+                self._size += len(delta.content)
+                return True
         if self._answered is None and isinstance(answer.model, str):
             self._answered = answer.model
         said = answer.usage
@@ -127,9 +149,9 @@ class StreamReader:
             said = cast("dict[str, Any]", answer.x_groq).get("usage") if isinstance(answer.x_groq, dict) else None
         if said is not None:
             self._usage = openai_usage(said) or self._usage
-        if not answer.choices:
+        if not choices:
             return self._request.include_usage or answer.usage is None
-        for choice in answer.choices:
+        for choice in choices:
             if isinstance(choice.finish_reason, str) and choice.finish_reason:
                 self._finish = choice.finish_reason
             self._weigh(choice)
@@ -161,6 +183,18 @@ class StreamReader:
 
     def _fail(self, failure: Fail) -> Fail:
         return msgspec.structs.replace(failure, tokens=self.tokens())
+
+
+def _plain_answers(body: bytes) -> list[_Answer] | None:
+    """Return the chunks of events that are one line of ``data: {…}`` each, decoded at once; None: they are not."""
+    if not body.startswith(b"data: {") or not body.endswith(b"}\n\n") or b'"error"' in body or b"\r" in body:
+        return None
+    if body.count(b"\n") != 2 * body.count(b"\n\ndata: {") + 2:
+        return None
+    try:
+        return _BATCH.decode(b"[" + body[6:-2].replace(b"\n\ndata: ", b",") + b"]")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def weight(part: _Part) -> tuple[int, int]:
