@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -115,7 +115,7 @@ def decode_event(raw: bytes) -> Event:
         raise ContractBroken(f"{wire.type} v{wire.version} is newer than v{newest} known here (event {wire.id})")
     try:
         data = _read_data(wire, newest, cls)
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ContractBroken(f"{wire.type} v{wire.version} does not read: {error} (event {wire.id})") from error
     return Event(
         id=wire.id,
@@ -135,7 +135,7 @@ def decode_event(raw: bytes) -> Event:
 def _read_data(wire: _Wire, newest: int, cls: type[EventData]) -> EventData:
     if wire.version == newest:
         return msgspec.json.decode(wire.data, type=cls)
-    data = cast("Json", msgspec.json.decode(wire.data))
+    data = msgspec.json.decode(wire.data, type=Json)
     for version in range(wire.version, newest):
         step = _UPCASTS.get((wire.type, version))
         if step is None:
