@@ -56,7 +56,7 @@ class SqlLedger:
         return await self._ask(lambda engine: _requests(engine, where, limit, after))
 
     async def request(self, request_id: str) -> UsageRecord | None:
-        """Return one request's record."""
+        """Return one request's record, by its id or, the newest of them, by the id that the caller gave it."""
         return await self._ask(lambda engine: _request(engine, request_id))
 
     async def start(self) -> None:
@@ -200,9 +200,13 @@ def _requests(engine: Engine, where: Filter, limit: int, after: tuple[int, str] 
 
 
 def _request(engine: Engine, request_id: str) -> UsageRecord | None:
-    newest = select(RECORDS.c.record).where(RECORDS.c.id == request_id).order_by(RECORDS.c.day.desc()).limit(1)
+    column = REQUESTS.c
+    newest = select(RECORDS.c.record).join(REQUESTS, _same_request(RECORDS.c.id, RECORDS.c.day))
+    newest = newest.order_by(column.time_ms.desc()).limit(1)
     with engine.connect() as connection:
-        raw = connection.execute(newest).scalar()
+        raw = connection.execute(newest.where(column.id == request_id)).scalar()
+        if raw is None:
+            raw = connection.execute(newest.where(column.client_request_id == request_id)).scalar()
     return None if raw is None else decode_record(raw)
 
 

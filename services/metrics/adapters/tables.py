@@ -13,6 +13,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    text,
 )
 
 METADATA: Final = MetaData()
@@ -47,10 +48,12 @@ REQUESTS: Final = Table(
     Column("duration_ms", Float, nullable=False),
     Column("overhead_ms", Float),
     Column("attempts", Integer, nullable=False),
+    Column("client_request_id", Text),
     # id first: one index both keeps a request from being counted twice and finds it by its id alone
     PrimaryKeyConstraint("id", "day"),
     Index("requests_by_time", "time_ms", "id"),
     Index("requests_by_key", "key_id", "time_ms"),
+    Index("requests_by_client_id", "client_request_id", sqlite_where=text("client_request_id IS NOT NULL")),
     sqlite_with_rowid=False,
 )
 

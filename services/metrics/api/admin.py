@@ -90,7 +90,7 @@ def _add_requests(app: FastAPI, ledger: Ledger) -> None:
 
     @app.get(f"{PREFIX}/requests/{{request_id}}", tags=["requests"], operation_id="getRequest")
     async def request(request_id: str) -> RequestShape:  # pyright: ignore[reportUnusedFunction]
-        """Show one request: its record with every attempt."""
+        """Show one request, by its id or by the `x-request-id` that its caller sent: its record with every attempt."""
         record = await ledger.request(request_id)
         if record is None:
             raise Problem(404, "request_not_found", f"no request {request_id!r} is in the ledger")

@@ -131,6 +131,7 @@ class RequestShape(BaseModel):
     attempts: list[AttemptShape]
     tags: dict[str, str]
     client: str | None
+    client_request_id: str | None
     withheld: int
 
 
@@ -183,6 +184,7 @@ def request_shape(record: UsageRecord) -> RequestShape:
         attempts=[_attempt(each) for each in record.attempts],
         tags=record.tags,
         client=record.client,
+        client_request_id=record.client_request_id,
         withheld=record.withheld,
     )
 

@@ -79,5 +79,5 @@ class Ledger(Protocol):
         ...
 
     async def request(self, request_id: str) -> UsageRecord | None:
-        """Return one request's record."""
+        """Return one request's record, by its id or, the newest of them, by the id that the caller gave it."""
         ...

@@ -43,6 +43,8 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     duration_ms: float
     overhead_ms: float | None
     attempts: int
+    client_request_id: str | None
+    """The caller's own id for it, which may stand for several requests."""
 
 
 class AttemptRow(msgspec.Struct, frozen=True, gc=False):

@@ -94,6 +94,7 @@ def read_entry(raw: bytes) -> Entry:
         record.duration_ms,
         record.overhead_ms,
         len(record.attempts),
+        record.client_request_id,
     )
     return Entry(request, _attempts(record, request), access_line(record), raw)
 

@@ -38,8 +38,15 @@ def upgrade() -> None:
         sa.Column("duration_ms", sa.Float, nullable=False),
         sa.Column("overhead_ms", sa.Float),
         sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("client_request_id", sa.Text),
         sa.PrimaryKeyConstraint("id", "day"),
         sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "requests_by_client_id",
+        "requests",
+        ["client_request_id"],
+        sqlite_where=sa.text("client_request_id IS NOT NULL"),
     )
     op.create_index("requests_by_key", "requests", ["key_id", "time_ms"])
     op.create_index("requests_by_time", "requests", ["time_ms", "id"])

@@ -185,6 +185,16 @@ async def test_one_request_is_shown_whole(rig):
     assert (shown["plan_hash"], shown["tags"], shown["stream"]) == ("abc", {"team": "red"}, False)
 
 
+async def test_a_request_is_also_found_by_the_id_that_its_caller_gave_it(rig):
+    theirs = "0b0e7c1e-2f5b-4b62-9d55-6f1d3c1f3a10"
+    async with rig.running() as client:
+        await rig.publish(*(usage_record(number, client_request_id=theirs) for number in (1, 2)))
+        await rig.projected(client)
+        shown = (await client.get(f"{REQUESTS}/{theirs}")).json()
+        assert (shown["id"], shown["client_request_id"]) == (usage_record(2).id, theirs)
+        assert (await usage(client))["totals"]["requests"] == 2
+
+
 async def test_an_unknown_request_is_not_found(client):
     answer = await client.get(f"{REQUESTS}/nope")
     assert (answer.status_code, answer.json()["code"]) == (404, "request_not_found")
