@@ -66,7 +66,6 @@ def build(
     upstream = Upstream()
     credentials = Credentials(secrets, environ)
     api = VendorApi(upstream, credentials)
-    health = HealthBoard(fold, api, log, local_model=offered, clock=clock, new_id=new_id)
     catalog = CatalogKeeper(
         fold,
         api,
@@ -77,6 +76,7 @@ def build(
         clock=clock,
         new_id=new_id,
     )
+    health = HealthBoard(fold, api, log, local_model=offered, clock=clock, new_id=new_id, recovered=catalog.changed)
 
     def changed(recorded: Recorded) -> None:
         provider_id = provider_of(recorded)
@@ -117,7 +117,7 @@ def build(
         )
 
     def not_ready() -> list[str]:
-        reasons = [*runner.problems(), *fold.frozen()]
+        reasons = [*runner.problems(), *fold.frozen(), *catalog.problems(), *health.problems()]
         return reasons if log.connected() else [*reasons, "the event log does not answer"]
 
     admin = LazyApp(admin_app)

@@ -93,8 +93,14 @@ class CatalogKeeper:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    def problems(self) -> list[str]:
+        """Return why catalogs are not kept; empty: they are."""
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            return [f"the catalog keeper stopped: {self._task.exception()}"]
+        return []
+
     def changed(self, provider_id: str) -> None:
-        """A provider was added, changed or removed."""
+        """A provider was added, changed, removed, or answers again."""
         self._changed.add(provider_id)
         self._woken.set()
 

@@ -244,8 +244,8 @@ async def _read_stream(
             yield _timed_out(f"the vendor's stream: {what}", reader.tokens())
             return
         except (aiohttp.ClientError, OSError) as error:
-            message = clean(f"the connection ended in the stream: {error}")
-            yield Fail(kind=FailureKind.CUT, message=message, tokens=reader.tokens())
+            for frame in _cut(reader, error):
+                yield frame
             return
         frames = reader.feed(data) if data else reader.finish()
         for frame in frames:
@@ -253,6 +253,15 @@ async def _read_stream(
                 yield frame
                 return
             yield frame
+
+
+def _cut(reader: Reader, error: Exception) -> list[Frame]:
+    """Return what is left where a connection broke: an answer that had all its parts is whole all the same."""
+    *rest, last = reader.finish()
+    if isinstance(last, Tail):
+        return [*rest, last]
+    message = clean(f"the connection ended in the stream: {error}")
+    return [*rest, Fail(kind=FailureKind.CUT, message=message, tokens=reader.tokens())]
 
 
 async def _linger(content: aiohttp.StreamReader) -> None:

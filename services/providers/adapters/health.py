@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -66,14 +66,18 @@ class HealthBoard:
         local_model: bool,
         clock: Clock,
         new_id: NewId,
+        recovered: Callable[[str], None],
     ) -> None:
+        """``recovered`` is told the id of a provider that answers again."""
         self._fold = fold
         self._api = api
         self._log = log_
         self._local_model = local_model
         self._clock = clock
         self._new_id = new_id
+        self._recovered = recovered
         self._states: dict[str, State] = {}
+        self._failed: dict[str, str] = {}
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         # Epochs of an earlier run of this process count as older, whatever they were.
@@ -89,6 +93,10 @@ class HealthBoard:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def problems(self) -> list[str]:
+        """Return why nobody watches over health; empty: it is watched."""
+        return [f"{name} stopped: {why}" for name, why in self._failed.items()]
 
     def state(self, provider_id: str) -> State:
         """Return what is known of a provider."""
@@ -125,10 +133,13 @@ class HealthBoard:
         probed = await self._ask(view)
         if self._states.get(view.id) is not state:
             return probed
+        was = state.health
         if probed.reason == _NO_CREDENTIAL:
             state.health, state.reason = "unknown", probed.reason
         else:
             state.health, state.reason = health_of(probed, view.spec.options.degraded_after_s)
+        if was == "unhealthy" and state.health in ("healthy", "degraded"):
+            self._recovered(view.id)
         self._woken.set()
         return probed
 
@@ -237,6 +248,7 @@ class HealthBoard:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("health task failed", task=task.get_name(), error=str(error))
+            self._failed[task.get_name()] = str(error)
 
 
 def rules_of(view: ProviderView) -> BreakerRules:

@@ -42,7 +42,7 @@ class TrafficWatch:
         """An admitted attempt ended; None: it was cancelled."""
         self._health.ended(view, permit, outcome)
         if isinstance(outcome, Fail):
-            name, status, error = outcome.kind.value, outcome.http_status, outcome.message
+            name, status, error = outcome.kind.value, outcome.http_status, outcome.code
         else:
             name, status, error = ("cancelled", None, None) if outcome is None else ("succeeded", 200, None)
         slug = view.spec.slug
@@ -55,6 +55,7 @@ class TrafficWatch:
             status=status,
             ms=round(duration_s * 1_000, 1),
             request=request.request_id,
+            # The vendor's code and not its words, which may repeat the prompt.
             **({} if error is None else {"error": error}),
         )
 

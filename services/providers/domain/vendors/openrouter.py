@@ -12,6 +12,6 @@ VENDOR: Final = Vendor(
     docs="https://openrouter.ai/docs/api-reference/overview",
     environment="OPENROUTER_API_KEY",
     completions_path="/completions",
-    headers={"HTTP-Referer": "https://localrouter.dev", "X-Title": "LocalRouter"},
+    headers={"HTTP-Referer": "http://localhost:3000", "X-Title": "LocalRouter"},
     price_book="openrouter",
 )
