@@ -203,7 +203,11 @@ class Connection:
             self._root = f"{self._prefix}.{os.urandom(8).hex()}"
             try:
                 await self._dial(client)
+            except asyncio.CancelledError:
+                await client.close()
+                raise
             except (nats.errors.Error, OSError, TimeoutError) as error:
+                await client.close()
                 if give_up_on_refusal and "authorization" in str(error).lower():
                     raise StartRefused(f"NATS refuses user {self._user or '(none)'}: {error}") from error
                 await asyncio.sleep(pause)
