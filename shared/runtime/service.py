@@ -35,18 +35,20 @@ class Service:
     """Its metrics."""
     not_ready: Callable[[], list[str]] = field(default=list)
     """Why it cannot do its job now, in sentences; empty: ready."""
+    _started: list[Part] = field(default_factory=list[Part], init=False, repr=False)
 
     async def start(self) -> None:
         """Start the parts in order."""
         for part in self.parts:
+            self._started.append(part)
             await part.start()
 
     async def stop(self) -> None:
-        """Stop the parts in reverse order; every one gets its turn."""
+        """Stop what was started, in reverse order; every part gets its turn."""
         failures: list[Exception] = []
-        for part in reversed(self.parts):
+        while self._started:
             try:
-                await part.stop()
+                await self._started.pop().stop()
             except Exception as error:  # noqa: BLE001  one part's failure must not keep another from its end
                 failures.append(error)
         if failures:

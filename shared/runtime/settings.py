@@ -19,7 +19,7 @@ class Section(BaseModel):
 class Server(Section):
     """The public face."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 opens it to the network")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 opens it to the network")
     port: Port = Field(3000, description="Port to listen on")
     allowed_hosts: list[str] = Field(
         default_factory=list, description="Host names to answer to, besides loopback and the machine's own"

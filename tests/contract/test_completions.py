@@ -80,20 +80,20 @@ class TestOverHttp(CompletionsContract):
         async with served(providers) as url:
             client = HttpCompletions(url, TOKEN)
             yield client
-            await client.close()
+            await client.stop()
 
     async def test_a_wrong_token_is_unavailable(self, providers: Providers) -> None:
         async with served(providers) as url:
             client = HttpCompletions(url, "wrong")
             (failure,) = await frames_of(client, completion())
-            await client.close()
+            await client.stop()
         assert isinstance(failure, Fail)
         assert failure.kind is FailureKind.UNAVAILABLE
 
     async def test_nobody_there_is_unavailable(self) -> None:
         client = HttpCompletions("http://127.0.0.1:9", TOKEN)
         (failure,) = await frames_of(client, completion())
-        await client.close()
+        await client.stop()
         assert isinstance(failure, Fail)
         assert failure.kind is FailureKind.UNAVAILABLE
 
@@ -130,7 +130,7 @@ async def test_frames_split_at_every_byte_are_the_same_frames():
     async with peer(*(stream[at : at + 1] for at in range(len(stream)))) as url:
         client = HttpCompletions(url, TOKEN)
         assert await frames_of(client, completion(stream=True)) == frames
-        await client.close()
+        await client.stop()
 
 
 @pytest.mark.parametrize("reset", [True, False])
@@ -139,7 +139,7 @@ async def test_a_peer_killed_in_the_middle_is_a_cut(reset):
     async with peer(stream, encode_frame(CHUNK)[:5], reset=reset) as url:
         client = HttpCompletions(url, TOKEN)
         head, chunk, last = await frames_of(client, completion(stream=True))
-        await client.close()
+        await client.stop()
     assert (head, chunk) == (HEAD, CHUNK)
     assert isinstance(last, Fail)
     assert last.kind is FailureKind.CUT
@@ -149,6 +149,6 @@ async def test_bytes_that_are_no_frames_are_unavailable():
     async with peer(b"\x09\x00\x00\x00\x01x") as url:
         client = HttpCompletions(url, TOKEN)
         (failure,) = await frames_of(client, completion())
-        await client.close()
+        await client.stop()
     assert isinstance(failure, Fail)
     assert failure.kind is FailureKind.UNAVAILABLE

@@ -19,7 +19,8 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A running LocalRouter; ``given``: LOCALROUTER_E2E_URL with LOCALROUTER_ADMIN_TOKEN."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "given":
-        yield System(os.environ["LOCALROUTER_E2E_URL"], os.environ["LOCALROUTER_ADMIN_TOKEN"])
+        with System(os.environ["LOCALROUTER_E2E_URL"], os.environ["LOCALROUTER_ADMIN_TOKEN"]) as given:
+            yield given
         return
     start = {"embedded": embedded, "processes": separate}[request.param]
     with start(folder) as running:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -54,6 +54,12 @@ class System:
         self.http = httpx.Client(
             base_url=f"{url}/admin/v1", headers={"authorization": f"Bearer {admin_token}"}, timeout=20
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     def key(self, **fields: Any) -> str:
         """Make a key and return its value."""
@@ -114,23 +120,26 @@ class Processes:
         return process
 
     def first_line(self, name: str) -> dict[str, Any]:
-        """Return the JSON that a process says first."""
+        """Return the JSON that a process says first; what it logs before is passed over."""
         output = self.running[name].stdout
         assert output is not None
-        line = output.readline()
-        assert line, f"{name} said nothing: {(self.folder / f'{name}.err').read_text()}"
-        return json.loads(line)
+        for line in output:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise AssertionError(f"{name} said nothing: {(self.folder / f'{name}.err').read_text()}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End all of them, last started first; raises when one does not end properly."""
+        wrong: list[str] = []
         for name, process in reversed(list(self.running.items())):
             process.send_signal(how)
             code = process.wait(LIMIT_S)
             if process.stdout is not None:
                 process.stdout.close()
-            if how == signal.SIGTERM and name != "nats":
-                assert code == 0, f"{name} ended with {code}: {(self.folder / f'{name}.err').read_text()}"
+            if how == signal.SIGTERM and name != "nats" and code != 0:
+                wrong.append(f"{name} ended with {code}: {(self.folder / f'{name}.err').read_text()}")
         self.running.clear()
+        assert not wrong, "\n".join(wrong)
 
 
 @contextlib.contextmanager
@@ -143,7 +152,8 @@ def embedded(folder: Path, *arguments: str, **env: str) -> Iterator[System]:
     processes.start("embedded", ["services.embedded", "--json", *arguments], environment(home, port, **env))
     try:
         said = processes.first_line("embedded")
-        yield System(said["url"], (home / "admin-token").read_text().strip())
+        with System(said["url"], (home / "admin-token").read_text().strip()) as system:
+            yield system
     finally:
         processes.stop()
 
@@ -175,7 +185,8 @@ def separate(folder: Path, **env: str) -> Iterator[System]:
             return httpx.get(f"{url}/readyz").status_code == 200
 
         until(ready, "the gateway is ready")
-        yield System(url, (home / "admin-token").read_text().strip())
+        with System(url, (home / "admin-token").read_text().strip()) as system:
+            yield system
     finally:
         processes.stop()
 

@@ -26,7 +26,11 @@ class HttpCompletions:
             self._headers["authorization"] = f"Bearer {token}"
         self._session: aiohttp.ClientSession | None = None
 
-    async def close(self) -> None:
+    async def start(self) -> None:
+        """Open the pool."""
+        self._pool()
+
+    async def stop(self) -> None:
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
