@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import msgspec
 
 from shared.testing.nats import free_port
+from shared.testing.upstream_behaviour import Behaviour
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 30.0
@@ -197,10 +199,10 @@ class Wall:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def script(self, *behaviours: dict[str, Any], model: str = "*", repeat: bool = False) -> None:
+    def script(self, *behaviours: Behaviour, model: str = "*", repeat: bool = False) -> None:
         """Say what the next attempts do."""
-        order = {"model": model, "behaviours": list(behaviours), "repeat": repeat}
-        httpx.post(f"{self.url}/__script", json=order).raise_for_status()
+        order = msgspec.json.encode({"model": model, "behaviours": behaviours, "repeat": repeat})
+        httpx.post(f"{self.url}/__script", content=order).raise_for_status()
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return every completion that was asked of it."""
