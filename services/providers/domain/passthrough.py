@@ -124,8 +124,9 @@ class StreamReader:
                 answer = _DECODER.decode(data)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 return [*self._data(kept), self._fail(_not_read(data))]
-            if answer.error:
-                return [*self._data(kept), self._fail(_error_of(data))]
+            error = _error_in(answer, data)
+            if error is not None:
+                return [*self._data(kept), self._fail(error)]
             self._events += 1
             if self._take(answer):
                 kept.append(event)
@@ -192,9 +193,10 @@ def _plain_answers(body: bytes) -> list[_Answer] | None:
     if body.count(b"\n") != 2 * body.count(b"\n\ndata: {") + 2:
         return None
     try:
-        return _BATCH.decode(b"[" + body[6:-2].replace(b"\n\ndata: ", b",") + b"]")
+        answers = _BATCH.decode(b"[" + body[6:-2].replace(b"\n\ndata: ", b",") + b"]")
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return None if any(answer.choices is None for answer in answers) else answers
 
 
 def weight(part: _Part) -> tuple[int, int]:
@@ -222,10 +224,11 @@ def read_whole(request: Completion, body: bytes) -> list[Frame]:
         answer = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return [_not_read(body)]
-    if answer.error:
-        return [_error_of(body)]
+    error = _error_in(answer, body)
+    if error is not None:
+        return [error]
     if not answer.choices:
-        return [_not_read(body)]
+        return [malformed("the vendor's answer holds no choices")]
     size = 0
     content = False
     finish: str | None = None
@@ -247,16 +250,18 @@ def read_whole(request: Completion, body: bytes) -> list[Frame]:
     return [Data(body, content=True), tail]
 
 
-def _error_of(body: bytes) -> Fail:
-    error = read_error(msgspec.json.decode(body))
-    assert error is not None
-    return error_in_answer(error)
+def _error_in(answer: _Answer, raw: bytes) -> Fail | None:
+    """Return the failure that an answer or a chunk of one holds, in whatever shape the vendor gives it."""
+    if not answer.error and answer.choices is not None:
+        return None
+    error = read_error(msgspec.json.decode(raw))
+    return None if error is None else error_in_answer(error)
 
 
 def _not_read(body: bytes) -> Fail:
-    """The bytes are no answer: an error of another shape, or nothing that reads."""
+    """The bytes do not read as this dialect: an error of another shape, or nothing at all."""
     try:
         error = read_error(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return malformed("the vendor's answer is not JSON of this dialect")
-    return malformed("the vendor's answer holds no choices") if error is None else error_in_answer(error)
+        error = None
+    return malformed("the vendor's answer is not JSON of this dialect") if error is None else error_in_answer(error)

@@ -1,0 +1,165 @@
+"""What vendors' lists say, what names tell, what models cost."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from services.providers.adapters.price_book import PriceBook, look_up
+from services.providers.domain.catalog import Listed, Priced, catalogued, read_list, read_tags, with_show
+from services.providers.domain.profiles import capabilities_from_name, family_of, parameters_from_name
+from services.providers.domain.registry import VENDORS
+from shared.contracts.catalog import Capability, Model, Prices
+from shared.contracts.config import ProviderSpec
+from shared.kernel.money import parse_usd
+
+USUAL = (Capability.CHAT, Capability.TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("llama-3.1-70b-versatile", 70),
+        ("mixtral-8x7b-instruct", 56),
+        ("smollm2:135m", 0.135),
+        ("qwen2.5-coder:1.5b", 1.5),
+        ("qwen3-30b-a3b", 30),
+        ("meta-llama/Llama-3.3-70B-Instruct", 70),
+        ("gpt-oss-120b", 120),
+        ("gemma-4-31b", 31),
+        ("7.6B", 7.6),
+        ("gpt-4o-mini", None),
+        ("claude-3-5-sonnet", None),
+        ("text-embedding-3-small", None),
+        ("o1", None),
+    ],
+)
+def test_names_tell_sizes(name, billions):
+    assert parameters_from_name(name) == billions
+
+
+def test_names_tell_kinds():
+    assert capabilities_from_name("text-embedding-3-large", USUAL) == (Capability.EMBEDDING,)
+    assert capabilities_from_name("whisper-1", USUAL) == ()
+    assert capabilities_from_name("gpt-3.5-turbo-instruct", USUAL) == (Capability.COMPLETION,)
+    assert Capability.VISION in capabilities_from_name("gpt-4o", USUAL)
+    assert Capability.REASONING in capabilities_from_name("o3-mini", USUAL)
+    assert capabilities_from_name("llama-3.1-8b", USUAL) == USUAL
+
+
+def test_a_vendors_better_model_is_of_a_higher_class():
+    classes = [family_of(name) for name in ("gpt-4o-mini", "gpt-4o", "gpt-5-pro")]
+    ranks = [family.performance_class for family in classes if family]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) == 3
+    assert family_of("openai/gpt-4o") == family_of("gpt-4o")
+
+
+def test_openrouters_list_brings_prices_and_capabilities():
+    (model,) = read_list(
+        {
+            "data": [
+                {
+                    "id": "anthropic/claude-sonnet-4",
+                    "context_length": 1_000_000,
+                    "architecture": {"input_modalities": ["text", "image"]},
+                    "pricing": {"prompt": "0.000003", "completion": "0.000015", "input_cache_read": "0.0000003"},
+                    "top_provider": {"max_completion_tokens": 64_000},
+                    "supported_parameters": ["tools", "structured_outputs", "reasoning"],
+                }
+            ]
+        }
+    )
+    assert model.prices == Prices(input=parse_usd("3"), output=parse_usd("15"), cached=parse_usd("0.3"))
+    assert (model.context_window, model.max_output) == (1_000_000, 64_000)
+    assert set(model.capabilities or ()) == {
+        Capability.CHAT, Capability.TOOLS, Capability.JSON_SCHEMA, Capability.REASONING, Capability.VISION,
+    }  # fmt: skip
+
+
+def test_a_price_below_zero_is_unknown():
+    (model,) = read_list({"data": [{"id": "openrouter/auto", "pricing": {"prompt": "-1", "completion": "-1"}}]})
+    assert model.prices is None
+
+
+def test_other_lists_bring_what_they_bring():
+    mistral = {"id": "m", "capabilities": {"completion_chat": True, "vision": True}, "max_context_length": 131_072}
+    groq = {"id": "g", "context_window": 8_192, "max_completion_tokens": 4_096}
+    vllm = {"id": "v", "max_model_len": 32_768}
+    llamacpp = {"id": "l", "meta": {"n_ctx": 2_048, "n_ctx_train": 8_192, "n_params": 134_515_008, "ftype": "Q4_1"}}
+    found = read_list({"data": [mistral, groq, vllm, llamacpp]})
+    assert [model.context_window for model in found] == [131_072, 8_192, 32_768, 2_048]
+    assert found[0].capabilities == (Capability.CHAT, Capability.VISION, Capability.JSON_SCHEMA)
+    assert (found[3].parameters_b, found[3].quantization) == (0.135, "Q4_1")
+
+
+@pytest.mark.parametrize("body", [None, {}, [], {"data": None}, {"data": "x"}, 7])
+def test_what_is_no_list_is_an_error_or_empty(body):
+    if body == []:
+        assert read_list(body) == []
+    else:
+        with pytest.raises(ValueError, match="list of models"):
+            read_list(body)
+
+
+def test_rows_that_make_no_sense_are_left_out():
+    rows = [None, 7, {}, {"id": 7}, {"id": ""}, {"id": "a b"}, {"id": "a\n"}, {"id": "x" * 300}, {"id": "ok"}]
+    assert [model.native_id for model in read_list({"data": rows})] == ["ok"]
+
+
+def test_ollamas_tags_and_show_make_a_model():
+    details = {"parameter_size": "3.2B", "quantization_level": "Q4_K_M"}
+    (listed,) = read_tags({"models": [{"name": "llama3.2:latest", "model": "llama3.2:latest", "details": details}]})
+    assert (listed.native_id, listed.parameters_b, listed.quantization) == ("llama3.2:latest", 3.2, "Q4_K_M")
+    info = {
+        "general.architecture": "llama", "general.parameter_count": 3_212_749_888, "llama.context_length": 131_072
+    }  # fmt: skip
+    shown = with_show(listed, {"model_info": info, "capabilities": ["completion", "tools"]})
+    assert (shown.context_window, shown.parameters_b) == (131_072, 3.213)
+    assert set(shown.capabilities or ()) >= {Capability.CHAT, Capability.TOOLS}
+
+
+def models(spec: ProviderSpec, *listed: Listed, book: dict[str, Priced] | None = None) -> tuple[Model, ...]:
+    return catalogued(
+        listed, provider_id="p", spec=spec, vendor=VENDORS[spec.vendor], book=book or {}, book_version="v1"
+    )
+
+
+def test_a_local_model_costs_nothing_and_an_unknown_price_is_unknown():
+    local = ProviderSpec(slug="ollama", vendor="ollama", base_url="http://localhost:11434", local=True)
+    remote = ProviderSpec(slug="x", vendor="openai-compatible", base_url="https://x.example/v1")
+    (free,) = models(local, Listed(native_id="llama3.2:3b"))
+    (unknown,) = models(remote, Listed(native_id="llama-3.2-3b"))
+    assert free.prices == Prices(input=0, output=0)
+    assert unknown.prices is None
+    assert unknown.id == "x/llama-3.2-3b"
+
+
+def test_the_price_book_is_asked_last_and_named():
+    spec = ProviderSpec(slug="openai", vendor="openai", base_url="https://api.openai.com/v1")
+    book = {"gpt-4o": Priced(prices=Prices(input=1, output=2), context_window=128_000)}
+    (model,) = models(spec, Listed(native_id="gpt-4o"), Listed(native_id="whisper-1"), book=book)
+    assert (model.price_source, model.price_version, model.context_window) == ("genai-prices", "v1", 128_000)
+    assert Capability.COMPLETION in model.capabilities
+
+
+def test_prices_are_exact():
+    book = look_up({"openai": ["gpt-4o-mini", "no-such-model"]}, datetime(2026, 1, 1, tzinfo=UTC))
+    known = book.vendors["openai"]
+    assert known["gpt-4o-mini"].prices == Prices(input=150_000_000_000, output=600_000_000_000, cached=75_000_000_000)
+    assert known["no-such-model"] == Priced()
+
+
+async def test_the_book_is_looked_up_in_a_child_once_and_kept(tmp_path):
+    path = tmp_path / "price-book.json"
+    first = await PriceBook(path).prices("openai", ["gpt-4o", "nope"])
+    assert first["gpt-4o"].prices is not None
+    assert first["nope"].prices is None
+    again = PriceBook(path)
+    again._ask = None  # type: ignore[assignment,method-assign]  a second child would be an error
+    assert await again.prices("openai", ["gpt-4o", "nope"]) == first
+
+
+async def test_a_damaged_book_is_made_anew(tmp_path):
+    path = tmp_path / "price-book.json"
+    path.write_text("{")
+    assert (await PriceBook(path).prices("groq", ["llama-3.1-8b-instant"]))["llama-3.1-8b-instant"].prices is not None
