@@ -18,7 +18,7 @@ from shared.log.port import LR_USAGE, EventLog, Position, Recorded
 
 T = TypeVar("T")
 
-_MESSAGES: Final = 16
+_MESSAGES: Final = 8
 """A transaction takes at most these, each with at most 256 records."""
 _WAITING: Final = 2 * _MESSAGES
 _TRIES: Final = 5
