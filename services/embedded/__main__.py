@@ -11,6 +11,7 @@ from services.embedded.app import SERVICES, build
 from services.embedded.nats_server import NatsServer
 from shared.kernel.secrets import Secret
 from shared.log.nats import NatsLog
+from shared.log.port import EventLog
 from shared.runtime.bootstrap import bootstrap_log
 from shared.runtime.logging import configure_logging
 from shared.runtime.master_key import load_master_key
@@ -45,7 +46,7 @@ async def up(place: Place, *, as_json: bool = False) -> None:
         token = admin_token(place.home, place.environ)
         await bootstrap_log(server.url, user="bootstrap", password=server.users["bootstrap"])
         connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
-        logs = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
+        logs: dict[str, EventLog] = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
         house = build(place, logs, master=master, admin_token=token)
         try:
             await house.start()

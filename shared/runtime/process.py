@@ -170,7 +170,7 @@ def _on_signals(stop: Callable[[], None]) -> None:
         try:
             loop.add_signal_handler(number, stop)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+            signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(stop))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
