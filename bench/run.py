@@ -104,13 +104,16 @@ def measure(targets: list[Target], rounds: int, seconds: float) -> Results:
         for scenario in SCENARIOS:
             for target in targets:
                 before = processes.cpu_seconds(target.process_id)
-                result = load.run(
-                    target.port,
-                    request(target, stream=scenario.stream),
-                    connections=scenario.connections,
-                    seconds=seconds if number else min(seconds, 1),
-                    contains="[DONE]" if scenario.stream else "chat.completion",
-                )
+                try:
+                    result = load.run(
+                        target.port,
+                        request(target, stream=scenario.stream),
+                        connections=scenario.connections,
+                        seconds=seconds if number else min(seconds, 1),
+                        contains="[DONE]" if scenario.stream else "chat.completion",
+                    )
+                except (subprocess.CalledProcessError, OSError) as error:
+                    raise SystemExit(f"{target.name} does not answer in {scenario.name}: {error}") from error
                 if number:
                     results.add(scenario, target, result, processes.cpu_seconds(target.process_id) - before)
         print(f"round {number} of {rounds}", file=sys.stderr, flush=True)
