@@ -79,8 +79,8 @@ class Consumer:
         """End after the transaction that is running."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # whatever the task ended of was told by not_ready; the file is closed all the same
+            await asyncio.gather(self._task, return_exceptions=True)
         if self._writer is not None:
             await self._in_thread(self._writer.close)
         self._thread.shutdown()
@@ -90,7 +90,7 @@ class Consumer:
         if self._task is not None and self._task.done() and not self._task.cancelled():
             failure = self._task.exception()
             if failure is not None:
-                return [f"the ledger stopped: {failure}"]
+                return [f"the ledger stopped: {_first(failure)!r}"]
         if self._problem is not None:
             return [self._problem]
         return [] if self._log.connected() else ["the event log does not answer"]
@@ -244,8 +244,8 @@ def _compare(checkpoint: Checkpoint, position: Position) -> None:
         )
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner = group.exceptions[0]
-    if isinstance(inner, BaseExceptionGroup):
-        return _first(inner)  # pyright: ignore[reportUnknownArgumentType]  isinstance cannot tell of what
-    return inner
+def _first(error: BaseException) -> BaseException:
+    """Return the cause at the bottom of a group, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return _first(error.exceptions[0])  # pyright: ignore[reportUnknownArgumentType]  isinstance knows not of what
+    return error

@@ -157,6 +157,12 @@ async def test_a_log_that_does_not_answer_is_waited_for(rig):
         assert (await client.get("/readyz")).status_code == 200
 
 
+async def test_a_mistake_of_our_own_is_named_by_readiness_and_the_service_still_stops(rig):
+    rig.log = MistakenLog(rig.log)
+    async with rig.running() as client:
+        await until_refused(rig.eventually, client, "the ledger stopped: RuntimeError('a mistake')")
+
+
 async def until_refused(eventually: Any, client: Any, words: str) -> None:
     async def refused() -> bool:
         answer = await client.get("/readyz")
@@ -207,3 +213,14 @@ class AwayLog:
         if self.away:
             raise LogUnavailable("nobody listens")
         return await self._log.position(stream)
+
+
+class MistakenLog:
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def position(self, stream: str) -> Position:
+        raise RuntimeError("a mistake")
