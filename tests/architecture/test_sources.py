@@ -10,7 +10,11 @@ FOLDERS = ("services", "shared", "tests", "bench", "docs", "requirements", ".ci"
 TEXTS = sorted(
     path
     for path in [*ROOT.glob("*"), *(path for name in FOLDERS for path in (ROOT / name).rglob("*"))]
-    if path.is_file() and path.suffix in {".py", ".md", ".toml", ".txt", ".c", ".yaml", ".yml", ".json", ""}
+    if path.is_file()
+    and (
+        path.suffix in {".py", ".md", ".toml", ".txt", ".c", ".yaml", ".yml", ".json"}
+        or path.name in {"Makefile", "run", ".importlinter"}
+    )
 )
 BROAD = {"Exception", "BaseException"}
 
