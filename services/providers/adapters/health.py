@@ -170,8 +170,11 @@ class HealthBoard:
         try:
             state.breaker, epoch = admit(state.breaker, rules_of(view), self._clock.monotonic())
             probed = await self.probe(view)
-            if epoch is not None and probed.reason != _NO_CREDENTIAL:
-                self._record(view, state, epoch, outcome_of_probe(probed))
+            outcome = outcome_of_probe(probed)
+            if probed.reason == _NO_CREDENTIAL or (state.breaker.state == "closed" and outcome == "success"):
+                outcome = "neutral"  # a list of models does not make up for answers that fail
+            if epoch is not None:
+                self._record(view, state, epoch, outcome)
         finally:
             spread = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311  keeps probes apart, decides nothing
             state.due = self._clock.monotonic() + view.spec.options.probe_interval_s * spread

@@ -64,6 +64,11 @@ class BuiltInModel:
         """Whether the child lives."""
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id."""
+        return None if self._process is None else self._process.pid
+
     async def address(self) -> tuple[str, str]:
         """Return base URL and API key, starting the child if need be; raises OSError, TimeoutError."""
         if not self.running():

@@ -16,7 +16,6 @@ from services.providers.domain.addresses import read_address, refused_ip
 
 _IDLE_S: Final = 60.0
 """How long an unused connection is kept."""
-_TRIES: Final = 3
 _STALE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
@@ -72,14 +71,14 @@ class Upstream:
     """Sends requests to vendors. Private addresses are reached by ``local`` requests alone."""
 
     def __init__(self) -> None:
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
 
     async def start(self) -> None:
         """Open the pools."""
-        for local in (False, True):
-            connector = _Connector(limit=0, resolver=GuardedResolver(local=local), keepalive_timeout=_IDLE_S)
-            self._sessions[local] = aiohttp.ClientSession(
-                connector=connector,
+        for local, fresh in ((False, False), (False, True), (True, False), (True, True)):
+            pool: dict[str, Any] = {"force_close": True} if fresh else {"keepalive_timeout": _IDLE_S}
+            self._sessions[local, fresh] = aiohttp.ClientSession(
+                connector=_Connector(limit=0, resolver=GuardedResolver(local=local), **pool),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Accept-Encoding"),
                 trust_env=False,
@@ -104,23 +103,23 @@ class Upstream:
     ) -> aiohttp.ClientResponse:
         """Send a request and return the answer once its head is there; how long that may take is the caller's.
 
-        A request that went over a kept connection which the vendor had closed meanwhile is sent again: not a byte of
-        an answer had come. Raises TimeoutError, aiohttp.ClientError, OSError.
+        A request that went over a kept connection which the vendor had closed meanwhile is sent once more, over a new
+        one: not a byte of an answer had come. Raises TimeoutError, aiohttp.ClientError, OSError.
         """
-        session = self._sessions[local]
-        timeout = _connect_timeout(connect_s)
-        left = _TRIES
-        while True:
-            left -= 1
-            connection = _Connection()
-            _CONNECTION.set(connection)
-            try:
-                return await session.request(
-                    method, url, data=body, headers=headers, allow_redirects=False, timeout=timeout
-                )
-            except _STALE:
-                if not connection.reused or not left:
-                    raise
+        connection = _Connection()
+        _CONNECTION.set(connection)
+        asked: dict[str, Any] = {
+            "data": body,
+            "headers": headers,
+            "allow_redirects": False,
+            "timeout": _connect_timeout(connect_s),
+        }
+        try:
+            return await self._sessions[local, False].request(method, url, **asked)
+        except _STALE:
+            if not connection.reused:
+                raise
+        return await self._sessions[local, True].request(method, url, **asked)
 
 
 @lru_cache(maxsize=64)

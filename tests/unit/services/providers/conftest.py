@@ -1,5 +1,6 @@
 """A providers service on the log in memory, and a wall for it to talk to."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -46,6 +47,15 @@ class House:
         self.secrets = secrets
         self.service = providers.service
         self.completions = providers.completions
+
+    async def add_credential(self, provider_id: str, value: str, *, name: str = "") -> None:
+        """Store a further credential and wait until the service has it."""
+        aggregates = Aggregates(self.log, clock=SYSTEM_CLOCK, new_id=new_id, source="test")
+        credential, secret = new_id(), new_id()
+        await self.secrets.put(secret, value.encode(), context=secret_context(provider_id, credential))
+        command = SetCredential(provider_id, credential, secret, "0" * 8, name)
+        await aggregates.handle(PROVIDER, provider_id, command, actor="test")
+        await asyncio.sleep(0)  # the fold follows in a task of the same loop
 
     async def fold_id(self, slug: str) -> str:
         """Return the id of the provider with that slug."""
