@@ -153,6 +153,12 @@ class BucketWatcher:
         if self._task.done():
             self._task.result()
 
+    def problems(self) -> list[str]:
+        """Return why this view does not keep up; empty: it does."""
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            return [f"a bucket is not watched any more: {self._task.exception()}"]
+        return []
+
     async def stop(self) -> None:
         """Stop watching."""
         if self._task is not None:

@@ -95,6 +95,9 @@ async def accepted(aggregates: Aggregates, identity: str, command: Command) -> L
 class AggregateContract:
     """Deciders on a real log."""
 
+    writers = 5
+    edits = 4
+
     async def test_a_name_belongs_to_one(self, log: EventLog) -> None:
         aggregates = things(log)
         await accepted(aggregates, "1", Create("1", "n"))
@@ -114,19 +117,18 @@ class AggregateContract:
         assert refusals == ["name_taken"] * 4
 
     async def test_writers_of_one_aggregate_lose_no_update(self, log: EventLog) -> None:
-        writers, edits = 5, 4
         await accepted(things(log), "1", Create("1", "n"))
 
         async def write() -> None:
             aggregates = things(log)
             done = 0
-            while done < edits:
+            while done < self.edits:
                 result = await aggregates.handle(THINGS, "1", Edit(), actor="test")
                 done += not isinstance(result, Refusal)
 
-        await asyncio.gather(*(write() for _ in range(writers)))
+        await asyncio.gather(*(write() for _ in range(self.writers)))
         loaded = await things(log).load(THINGS, "1")
-        assert (loaded.state.edits, loaded.version) == (writers * edits, writers * edits + 1)
+        assert (loaded.state.edits, loaded.version) == (self.writers * self.edits, self.writers * self.edits + 1)
 
     async def test_an_expected_version_that_is_past_is_refused(self, log: EventLog) -> None:
         aggregates = things(log)

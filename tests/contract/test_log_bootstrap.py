@@ -9,6 +9,7 @@ import pytest
 
 from services.embedded.nats_server import NatsServer
 from shared.kernel.errors import LogDamaged, LogUnavailable, StartRefused
+from shared.log.folds import BucketWatcher
 from shared.log.nats import NatsLog
 from shared.log.nats_connection import ApiError, Connection
 from shared.log.port import BUCKETS, LR_CONFIG, LR_DEAD, LR_USAGE, STREAMS, Append
@@ -223,3 +224,18 @@ async def test_it_runs_as_a_program_of_its_own(tmp_path: Path) -> None:
         await verify(log.connection)
         await log.close()
         await until(lambda: not log.connected())
+
+
+async def test_a_view_whose_bucket_was_made_anew_says_that_it_is_blind(server: ThrowAwayNats) -> None:
+    log = await server.log()
+    bucket = log.bucket("lr_plans")
+    await bucket.put("a", b"1")
+    watcher = BucketWatcher(bucket, lambda _: None)
+    await watcher.start()
+    assert watcher.problems() == []
+    await log.connection.api("STREAM.DELETE.KV_lr_plans")
+    await log.connection.api("STREAM.CREATE.KV_lr_plans", definitions()["KV_lr_plans"])
+    await until(lambda: watcher.problems() != [])
+    assert "made anew" in watcher.problems()[0]
+    await failure_of(LogDamaged, watcher.stop())
+    await log.close()

@@ -35,6 +35,12 @@ class TestAggregates(AggregateContract):
     pass
 
 
+@pytest.mark.faults
+class TestManyWriters(AggregateContract):
+    writers = 50
+    edits = 4
+
+
 class TestFolds(FoldContract):
     pass
 
