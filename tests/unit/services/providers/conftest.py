@@ -1,6 +1,5 @@
-"""A providers service on the log in memory, and a wall for it to talk to."""
+"""A providers service on the log in memory, and what a test wants of it."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -9,16 +8,26 @@ from typing import Any
 
 import pytest
 
+from services.providers.adapters.catalog import CatalogKeeper
 from services.providers.app import Providers, build
-from services.providers.domain.provider import PROVIDER, AddProvider, SetCredential, secret_context
+from services.providers.domain.provider import (
+    PROVIDER,
+    AddProvider,
+    RemoveProvider,
+    SetCredential,
+    secret_context,
+)
 from services.providers.settings import ProvidersSettings
 from shared.contracts.config import ProviderAdded, ProviderSpec
+from shared.contracts.frames import Completions
 from shared.kernel.errors import Refusal
 from shared.log.aggregates import Aggregates
+from shared.log.folds import FoldRunner
 from shared.log.memory import MemoryLog
 from shared.log.port import LR_CONFIG
 from shared.log.snapshots import SnapshotStore
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
+from shared.runtime.service import Service
 
 
 class MemorySecrets:
@@ -26,6 +35,7 @@ class MemorySecrets:
 
     def __init__(self) -> None:
         self.values: dict[str, tuple[bytes, str]] = {}
+        self.purged: list[str] = []
 
     async def put(self, secret_id: str, plaintext: bytes, *, context: str) -> None:
         self.values[secret_id] = (plaintext, context)
@@ -36,26 +46,85 @@ class MemorySecrets:
         return value
 
     async def purge(self, secret_id: str) -> None:
+        self.purged.append(secret_id)
         self.values.pop(secret_id, None)
 
 
 class House:
-    """A running service with what a test wants of it."""
+    """A service over a log and secrets that outlive it, with what a test wants of them."""
 
-    def __init__(self, log: MemoryLog, secrets: MemorySecrets, providers: Providers) -> None:
-        self.log = log
-        self.secrets = secrets
-        self.service = providers.service
-        self.completions = providers.completions
+    def __init__(self, home: Path, environ: Mapping[str, str], token: str | None, settings: dict[str, Any]) -> None:
+        self.log = MemoryLog()
+        self.secrets = MemorySecrets()
+        self.aggregates = Aggregates(self.log, clock=SYSTEM_CLOCK, new_id=new_id, source="test")
+        self._home = home
+        self._environ = environ
+        self._token = token
+        self._settings = settings
+        self._providers: Providers | None = None
+
+    @property
+    def service(self) -> Service:
+        assert self._providers is not None
+        return self._providers.service
+
+    @property
+    def completions(self) -> Completions:
+        assert self._providers is not None
+        return self._providers.completions
+
+    @contextlib.asynccontextmanager
+    async def again(self) -> AsyncIterator["House"]:
+        """Start a service over the same log."""
+        before = self._providers
+        self._providers = build(
+            ProvidersSettings(home=self._home, **{"local_model": False, **self._settings}),
+            log=self.log,
+            secrets=self.secrets,
+            clock=SYSTEM_CLOCK,
+            new_id=new_id,
+            snapshots=SnapshotStore(self._home / "snapshots"),
+            environ=self._environ,
+            token=self._token,
+        )
+        service = self._providers.service
+        await service.start()
+        try:
+            yield self
+        finally:
+            await service.stop()
+            self._providers = before
+
+    async def add(self, identity: str, spec: ProviderSpec, key: str | None) -> None:
+        """Add a provider by its events."""
+        added = await self.aggregates.handle(PROVIDER, identity, AddProvider(identity, spec), actor="test")
+        assert not isinstance(added, Refusal), added
+        if key is not None:
+            await self.add_credential(identity, key)
 
     async def add_credential(self, provider_id: str, value: str, *, name: str = "") -> None:
-        """Store a further credential and wait until the service has it."""
-        aggregates = Aggregates(self.log, clock=SYSTEM_CLOCK, new_id=new_id, source="test")
+        """Store a credential and wait until the service has it."""
         credential, secret = new_id(), new_id()
         await self.secrets.put(secret, value.encode(), context=secret_context(provider_id, credential))
         command = SetCredential(provider_id, credential, secret, "0" * 8, name)
-        await aggregates.handle(PROVIDER, provider_id, command, actor="test")
-        await asyncio.sleep(0)  # the fold follows in a task of the same loop
+        await self.aggregates.handle(PROVIDER, provider_id, command, actor="test")
+        await self.caught_up()
+
+    async def remove(self, provider_id: str) -> None:
+        """Remove a provider."""
+        await self.aggregates.handle(PROVIDER, provider_id, RemoveProvider(provider_id), actor="test")
+        await self.caught_up()
+
+    async def refresh(self, provider_id: str) -> None:
+        """Have the catalog of a provider refreshed now."""
+        (keeper,) = (part for part in self.service.parts if isinstance(part, CatalogKeeper))
+        await keeper.refresh(provider_id)
+
+    async def caught_up(self) -> None:
+        """Wait until the service has folded the log."""
+        if self._providers is not None:
+            (runner,) = (part for part in self.service.parts if isinstance(part, FoldRunner))
+            await runner.reached((await self.log.position(LR_CONFIG)).sequence)
 
     async def fold_id(self, slug: str) -> str:
         """Return the id of the provider with that slug."""
@@ -66,28 +135,12 @@ class House:
         raise KeyError(slug)
 
 
-async def add_provider(
-    log: MemoryLog, secrets: MemorySecrets, spec: ProviderSpec, *, key: str | None = None, identity: str | None = None
-) -> str:
-    """Add a provider by its events, with a credential where ``key`` is given; return its id."""
-    aggregates = Aggregates(log, clock=SYSTEM_CLOCK, new_id=new_id, source="test")
-    identity = identity or new_id()
-    added = await aggregates.handle(PROVIDER, identity, AddProvider(identity, spec), actor="test")
-    assert not isinstance(added, Refusal), added
-    if key is not None:
-        credential, secret = new_id(), new_id()
-        await secrets.put(secret, key.encode(), context=secret_context(identity, credential))
-        stored = SetCredential(identity, credential, secret, "0" * 8)
-        await aggregates.handle(PROVIDER, identity, stored, actor="test")
-    return identity
-
-
 Opener = Callable[..., AbstractAsyncContextManager[House]]
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Opener:
-    """Open a service: ``async with house(specs, environ=…) as running``."""
+    """Open a service: ``async with house((id, spec, key), …, environ=…) as running``."""
 
     @contextlib.asynccontextmanager
     async def open_house(
@@ -96,23 +149,10 @@ def house(tmp_path: Path) -> Opener:
         token: str | None = None,
         **settings: Any,
     ) -> AsyncIterator[House]:
-        log, secrets = MemoryLog(), MemorySecrets()
-        for identity, spec, key in specs:
-            await add_provider(log, secrets, spec, key=key, identity=identity)
-        providers = build(
-            ProvidersSettings(home=tmp_path, **{"local_model": False, **settings}),
-            log=log,
-            secrets=secrets,
-            clock=SYSTEM_CLOCK,
-            new_id=new_id,
-            snapshots=SnapshotStore(tmp_path / "snapshots"),
-            environ=environ or {},
-            token=token,
-        )
-        await providers.service.start()
-        try:
-            yield House(log, secrets, providers)
-        finally:
-            await providers.service.stop()
+        found = House(tmp_path, environ or {}, token, settings)
+        for spec in specs:
+            await found.add(*spec)
+        async with found.again():
+            yield found
 
     return open_house

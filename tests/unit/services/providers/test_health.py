@@ -1,0 +1,160 @@
+"""Health and catalog of living providers: probes, transitions, what others are told."""
+
+import msgspec
+import pytest
+
+from services.providers.domain.health import Probed, health_of, outcome_of_attempt, outcome_of_probe
+from shared.contracts.catalog import CatalogRefreshed, HealthChanged, ProviderCatalog
+from shared.contracts.config import ProviderOptions, ProviderSpec
+from shared.contracts.frames import Fail, FailureKind, Tail
+from shared.log.port import CATALOG, LR_CONFIG, LR_FACTS, LR_HEALTH
+from shared.testing import upstream_behaviour as does
+from shared.testing.completions_contract import PROVIDER, completion, frames_of
+from shared.testing.upstream import Upstream
+
+
+@pytest.mark.parametrize(
+    ("probed", "health", "outcome"),
+    [
+        (Probed(200, 0.1), "healthy", "success"),
+        (Probed(200, 3.0), "degraded", "success"),
+        (Probed(404, 0.1), "healthy", "success"),
+        (Probed(501, 0.1), "healthy", "success"),
+        (Probed(429, 0.1), "degraded", "neutral"),
+        (Probed(401, 0.1), "unhealthy", "neutral"),
+        (Probed(500, 0.1), "unhealthy", "failure"),
+        (Probed(None, 5.0, "no answer"), "unhealthy", "failure"),
+    ],
+)
+def test_a_probe_shows_health(probed, health, outcome):
+    assert health_of(probed, 2.0)[0] == health
+    assert outcome_of_probe(probed) == outcome
+
+
+def test_an_attempt_says_something_about_the_provider_or_nothing():
+    assert outcome_of_attempt(Tail()) == "success"
+    assert outcome_of_attempt(None) == "neutral"
+    for kind in FailureKind:
+        assert outcome_of_attempt(Fail(kind=kind, message="")) == ("failure" if kind.hurts_health else "neutral")
+
+
+def at(wall: Upstream, **options) -> ProviderSpec:
+    return ProviderSpec(
+        slug="wall",
+        vendor="openai-compatible",
+        base_url=f"{wall.url}/v1",
+        local=True,
+        options=ProviderOptions(**options),
+    )
+
+
+async def told(running, *, breaker: str | None = None, health: str | None = None) -> HealthChanged:
+    """Return the first published transition of the wall to that state."""
+    async for recorded in running.log.follow(LR_HEALTH, f"lr.health.{PROVIDER}"):
+        assert recorded.event is not None
+        data = recorded.event.data
+        assert isinstance(data, HealthChanged)
+        if breaker in (None, data.breaker) and health in (None, data.health):
+            return data
+    raise AssertionError
+
+
+async def test_health_is_published_when_it_changes(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall), None)) as running:
+        first = await told(running, health="healthy")
+        assert (first.breaker, first.provider) == ("closed", "wall")
+        wall.script("small", does.server_error(), repeat=True)
+        for _ in range(3):
+            await frames_of(running.completions, completion())
+        opened = await told(running, breaker="open")
+    assert opened.epoch > first.epoch
+
+
+async def test_an_open_breaker_closes_when_the_probe_answers_again(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall, breaker_open_s=0.05), None)) as running:
+        wall.script("small", does.server_error(), does.server_error(), does.server_error())
+        await told(running, health="healthy")
+        for _ in range(3):
+            await frames_of(running.completions, completion())
+        await told(running, breaker="open")
+        async for recorded in running.log.follow(LR_HEALTH, f"lr.health.{PROVIDER}", after=2):
+            assert recorded.event is not None
+            if getattr(recorded.event.data, "breaker", None) == "closed":
+                break
+        (*_, last) = await frames_of(running.completions, completion())
+    assert isinstance(last, Tail)
+
+
+async def test_a_provider_that_is_down_keeps_its_models_as_stale(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall), None)) as running:
+        known = await catalog(running)
+        assert [model.native_id for model in known.models] == ["large", "small"]
+        assert not known.stale
+        wall.script("/v1/models", does.server_error(), repeat=True)
+        await running.refresh(PROVIDER)
+        after = await catalog(running)
+        assert after.stale
+        assert after.models == known.models
+        assert after.refreshed_at == known.refreshed_at
+
+
+async def catalog(running) -> ProviderCatalog:
+    async for entry in running.log.bucket(CATALOG).watch():
+        if entry is not None and entry.key == PROVIDER and entry.value is not None:
+            return msgspec.json.decode(entry.value, type=ProviderCatalog)
+    raise AssertionError
+
+
+async def test_a_catalog_is_written_and_told_only_when_it_changes(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall), None)) as running:
+        await catalog(running)
+        before = await running.log.bucket(CATALOG).get(PROVIDER)
+        await running.refresh(PROVIDER)
+        assert await running.log.bucket(CATALOG).get(PROVIDER) == before
+        wall.models.append("third")
+        await running.refresh(PROVIDER)
+        facts = [
+            recorded.event.data
+            async for recorded in running.log.read(LR_FACTS, f"lr.facts.catalog.{PROVIDER}")
+            if recorded.event is not None
+        ]
+    assert [fact.added for fact in facts if isinstance(fact, CatalogRefreshed)] == [
+        ("wall/large", "wall/small"),
+        ("wall/third",),
+    ]
+
+
+async def test_the_built_in_model_is_listed_without_being_started(house):
+    async with house(local_model=True) as running:
+        provider = await running.fold_id("local")
+        entry = await running.log.bucket(CATALOG).get(provider)
+        assert entry is not None
+        assert entry.value is not None
+        (model,) = msgspec.json.decode(entry.value, type=ProviderCatalog).models
+    assert (model.id, model.parameters_b, model.context_window) == ("local/smollm2:135m", 0.135, 2_048)
+    assert model.prices is not None
+    assert model.prices.input == 0
+
+
+async def test_what_was_removed_does_not_come_back_at_the_next_start(house):
+    async with house() as first:
+        ollama = await first.fold_id("ollama")
+        await first.remove(ollama)
+        async with first.again() as second:
+            removed = [
+                recorded.event.data
+                async for recorded in second.log.read(LR_CONFIG, "lr.config.provider.*")
+                if recorded.event is not None
+            ]
+    assert [type(item).__name__ for item in removed] == ["ProviderAdded", "ProviderRemoved"]
+
+
+async def test_secrets_that_no_event_names_are_swept_at_the_start(house):
+    async with house() as first:
+        old = "credential-01800000-0000-7000-8000-000000000001"
+        await first.log.bucket("lr_secrets").put(old, b"sealed")
+        await first.log.bucket("lr_secrets").put("pepper-1", b"sealed")
+        await first.secrets.put(old, b"x", context="c")
+        async with first.again():
+            pass
+    assert first.secrets.purged == [old]
