@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,15 @@ def free_port() -> int:
 
 
 def call(url: str, body: Any = None, *, token: str | None = None, limit_s: float = 30) -> Any:
-    """Ask loopback (POST when there is a body) and return the decoded answer; raises HTTPError with the body read."""
+    """Ask loopback (POST when there is a body) and return the decoded answer; raises HTTPError with its body noted."""
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
     data = None if body is None else msgspec.json.encode(body)
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=limit_s) as answer:
-        return msgspec.json.decode(answer.read())
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=limit_s) as answer:
+            return msgspec.json.decode(answer.read())
+    except urllib.error.HTTPError as error:
+        error.add_note(error.read().decode(errors="replace"))
+        raise
 
 
 @contextlib.contextmanager
@@ -145,10 +150,10 @@ def _connects(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait(condition: Any, limit_s: float) -> None:
-    """Wait until a condition holds; raises TimeoutError."""
+def wait(condition: Callable[[], bool], limit_s: float, *, pause_s: float = 0.005) -> None:
+    """Wait until a condition holds, asked again after each pause; raises TimeoutError."""
     end = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"not after {limit_s} s")
-        time.sleep(0.005)
+        time.sleep(pause_s)

@@ -4,6 +4,7 @@ Machines differ and are noisy: only the ratios of one run say something, so ever
 """
 
 import argparse
+import collections
 import contextlib
 import subprocess
 import sys
@@ -60,6 +61,8 @@ class Results:
     """The measured values of every round, by scenario and target."""
 
     values: dict[tuple[str, str], list[float]] = field(default_factory=dict[tuple[str, str], list[float]])
+    answered: collections.Counter[str] = field(default_factory=collections.Counter[str])
+    """Whole answers by target, those of warming up too."""
 
     def add(self, scenario: Scenario, target: Target, result: load.Load, cpu_s: float) -> None:
         """Take one load's result; ``cpu_s`` is what the target and its children took meanwhile."""
@@ -114,6 +117,7 @@ def measure(targets: list[Target], rounds: int, seconds: float) -> Results:
                     )
                 except (subprocess.CalledProcessError, OSError) as error:
                     raise SystemExit(f"{target.name} does not answer in {scenario.name}: {error}") from error
+                results.answered[target.name] += result.done
                 if number:
                     results.add(scenario, target, result, processes.cpu_seconds(target.process_id) - before)
         print(f"round {number} of {rounds}", file=sys.stderr, flush=True)
@@ -132,6 +136,7 @@ def prepare(router: processes.Running, upstream_port: int) -> Target:
             "options": {"models": ["mock"]},
         },
     )
+    processes.wait(lambda: bool(router.admin("models?provider=bench")["items"]), 15)
     key = router.admin("keys", {"name": "bench", "target": {"model": "bench/mock"}})["key"]
     target = Target("localrouter", router.port, key, "bench/mock", router.child.pid)
     body = {"model": target.model, "messages": [{"role": "user", "content": "hello"}]}
@@ -159,6 +164,21 @@ def table(results: Results, targets: list[Target]) -> None:
             ratios = results.ratios(row, "localrouter", "bare")
             line += f"           {min(ratios):5.2f}   {median(ratios):5.2f}  {max(ratios):5.2f}  {goal:>7}"
         print(line)
+
+
+def ledger(router: processes.Running, answered: int) -> str:
+    """Return whether every whole answer is in the ledger; what was cut off as a load ended is there besides."""
+    sums: list[dict[str, Any]] = []
+
+    def settled() -> bool:
+        sums.append(router.admin("usage")["totals"])
+        return len(sums) > 1 and sums[-1] == sums[-2] and sums[-1]["succeeded"] >= answered
+
+    try:
+        processes.wait(settled, 20, pause_s=0.5)
+    except TimeoutError:
+        return f"LOST: {answered:,} whole answers, {sums[-1]['succeeded']:,} of them in the ledger after 20 s"
+    return f"{answered:,} whole answers; in the ledger {sums[-1]['requests']:,}, {sums[-1]['succeeded']:,} succeeded"
 
 
 def idle(home: Path) -> None:
@@ -212,8 +232,10 @@ def main() -> None:
             router = stack.enter_context(processes.localrouter(home))
             targets.append(prepare(router, upstream_port))
             print(f"switched on: {ON}")
-        table(measure(targets, options.rounds, options.seconds), targets)
+        results = measure(targets, options.rounds, options.seconds)
+        table(results, targets)
         if router is not None:
+            print(ledger(router, results.answered["localrouter"]))
             print(f"after the load: {router.pss_mb():.0f} MB PSS")
     if not options.without_download:
         print(f"download of make up without the local model: {download()}")
