@@ -42,8 +42,6 @@ class Providers:
 
     service: Service
     completions: Completions
-    registry: CollectorRegistry
-    """What it counts."""
 
 
 def build(
@@ -133,6 +131,7 @@ def build(
         name=NAME,
         app=InternalApp(routes, token=token, not_ready=not_ready),
         parts=[upstream, runner, bootstrap, sweep, model, catalog, health],
+        registry=registry,
         not_ready=not_ready,
     )
-    return Providers(service, completions, registry)
+    return Providers(service, completions)

@@ -90,8 +90,7 @@ class CatalogKeeper:
         """End."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def problems(self) -> list[str]:
         """Return why catalogs are not kept; empty: they are."""
@@ -145,7 +144,8 @@ class CatalogKeeper:
             log.info("models not listed", provider=view.spec.slug, why=str(error))
             known = self._known.get(view.id)
             if known is not None and known.models and known.provider == view.spec.slug:
-                return known.models, True
+                flags = {"local": view.spec.local, "subscription": view.spec.subscription}
+                return tuple(msgspec.structs.replace(model, **flags) for model in known.models), True
             listed, stale = [], not view.spec.options.models
         listed += [Listed(native_id=name) for name in view.spec.options.models]
         listed = list({item.native_id: item for item in reversed(listed)}.values())

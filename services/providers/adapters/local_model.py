@@ -7,13 +7,13 @@ import secrets
 import sys
 from collections.abc import Generator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 
 from services.providers.domain.catalog import Listed
-from services.providers.domain.vendors.local import VENDOR
 from shared.kernel.clock import Clock
 
 MODEL: Final = "smollm2:135m"
@@ -22,9 +22,11 @@ CONTEXT: Final = 2_048
 LISTED: Final = Listed(native_id=MODEL, context_window=CONTEXT, parameters_b=0.135, quantization="Q4_1")
 """The model as its list would show it, so that it need not run to be listed."""
 _SERVER: Final = "services.providers.adapters.local_model_server"
+_ROOT: Final = Path(__file__).parents[3]
+"""Where the child finds the server, wherever we were started."""
 _START_S: Final = 60.0
 
-log = structlog.get_logger(VENDOR.slug)
+log = structlog.get_logger("providers")
 
 
 def installed() -> bool:
@@ -113,6 +115,7 @@ class BuiltInModel:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            cwd=_ROOT,
         )
         self._process = process
         ready = False

@@ -19,6 +19,8 @@ from shared.contracts.catalog import Prices
 from shared.kernel.money import parse_usd
 
 _MODULE: Final = "services.providers.adapters.price_book"
+_ROOT: Final = Path(__file__).parents[3]
+"""Where the child finds its module, wherever we were started."""
 _LIMIT_S: Final = 60.0
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -79,6 +81,7 @@ class PriceBook:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            cwd=_ROOT,
         )
         try:
             async with asyncio.timeout(_LIMIT_S):

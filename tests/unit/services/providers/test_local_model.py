@@ -42,7 +42,8 @@ async def test_it_answers(house, stream):
         asked = completion(provider_id=provider, native_id="smollm2:135m", body=body, stream=stream, timeouts=PATIENT)
         *frames, tail = await frames_of(running.completions, asked)
     assert isinstance(tail, Tail)
-    assert (tail.tokens.output, tail.tokens.source) == (8, "provider")
+    assert 0 < tail.tokens.output <= 8
+    assert tail.tokens.source == "provider"
     assert any(isinstance(frame, Data) and frame.content for frame in frames)
     assert b"choices" in payload(frames)
 
