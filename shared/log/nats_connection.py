@@ -27,6 +27,9 @@ TIMEOUT_S: Final = 5.0
 _GRACE_S: Final = 1.0
 """How long a call waits for a lost connection: a restart of nats-server is shorter."""
 _PING_S: Final = 5
+_WATCH_S: Final = 0.2
+_NO_CONNECTION: Final = (nats.errors.Error, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+"""What connecting may end with, a peer that speaks something else included: the next try may do better."""
 _STATUS: Final = "Status"
 _NO_RESPONDERS: Final = "503"
 _STREAM_NOT_FOUND: Final = 10059
@@ -87,6 +90,7 @@ class Connection:
         self._root = ""
         self._tokens = itertools.count()
         self._returning: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._closed = False
 
     async def open(self, limit_s: float = TIMEOUT_S) -> None:
@@ -105,10 +109,11 @@ class Connection:
         """Send what is pending and end."""
         self._closed = True
         self._up.clear()
-        if self._returning is not None:
-            self._returning.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._returning
+        for task in (self._returning, self._watching):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self._client is not None:
             await self._client.close()
         self._fail_all(LogUnavailable("the log was closed"))
@@ -197,7 +202,7 @@ class Connection:
         return checked(await self.request(f"$JS.API.{subject}", msgspec.json.encode(body) if body else b""), subject)
 
     async def _connect(self, *, give_up_on_refusal: bool) -> None:
-        pause = 0.01
+        pause, told = 0.01, ""
         while True:
             client = Client()
             self._root = f"{self._prefix}.{os.urandom(8).hex()}"
@@ -206,16 +211,19 @@ class Connection:
             except asyncio.CancelledError:
                 await client.close()
                 raise
-            except (nats.errors.Error, OSError, TimeoutError) as error:
+            except _NO_CONNECTION as error:
                 await client.close()
                 if give_up_on_refusal and "authorization" in str(error).lower():
                     raise StartRefused(f"NATS refuses user {self._user or '(none)'}: {error}") from error
+                if told != (told := repr(error)) and not give_up_on_refusal:
+                    log.warning("cannot connect to NATS", name=self._name, error=told)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)
-                continue
-            self._client = client
-            self._up.set()
-            return
+            else:
+                self._client = client
+                self._up.set()
+                self._watching = asyncio.create_task(self._watch(client), name=f"watch {self._name}")
+                return
 
     async def _dial(self, client: Client) -> None:
         async def lost() -> None:
@@ -239,6 +247,12 @@ class Connection:
             closed_cb=lost,
         )
         await client.subscribe(f"{self._root}.*", cb=self._received, pending_msgs_limit=0, pending_bytes_limit=0)
+
+    async def _watch(self, client: Client) -> None:
+        # An error while it tidies up keeps the client from calling back.
+        while not client.is_closed:  # noqa: ASYNC110  the client has no event for it
+            await asyncio.sleep(_WATCH_S)
+        self._lost(client)
 
     async def _received(self, message: Msg) -> None:
         waiting = self._inboxes.get(message.subject.rpartition(".")[2])

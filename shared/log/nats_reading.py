@@ -22,6 +22,9 @@ _PAGE_BYTES: Final = 16 * 1024 * 1024
 _HEARTBEAT_S: Final = 5
 _SILENCE_S: Final = 2 * _HEARTBEAT_S + 1
 _PULL_S: Final = 60
+_PULL_ENDS: Final = frozenset({"404", "408"})
+"""A pull that is over: no messages, expired. https://github.com/nats-io/nats-architecture-and-design (ADR-13)"""
+_BATCH_ENDS: Final = frozenset({"Message Size Exceeds MaxBytes", "Batch Completed"})
 _PENDING: Final = "Nats-Num-Pending"
 
 
@@ -192,10 +195,10 @@ async def _consume(connection: Connection, stream: str, subject: str, after: int
                     expected += 1
                     left -= 1
                     yield stored
-                elif status == "503":
-                    raise _Interrupted("the consumer is gone")
-                elif status != "100":
+                elif status in _PULL_ENDS or (message.headers or {}).get("Description") in _BATCH_ENDS:
                     break
+                elif status != "100":
+                    raise _Interrupted(f"the consumer is gone: {message.headers}")
 
 
 def _delivered(message: Msg) -> tuple[Stored, int]:

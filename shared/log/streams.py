@@ -112,4 +112,4 @@ async def _create(connection: Connection, wanted: dict[str, dict[str, Any]]) -> 
 
 async def _names(connection: Connection) -> set[str]:
     answer = await asked(connection, "STREAM.NAMES")
-    return set(answer.get("streams") or [])
+    return set(answer.get("streams") or []) & set(definitions())

@@ -30,20 +30,30 @@ async def bootstrap_log(
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run with ``LOCALROUTER_NATS__URL``, ``…USER``, ``…PASSWORD`` or ``…PASSWORD_FILE``; return the exit code."""
+    """Run with ``LOCALROUTER_NATS__URL``, ``…USER``, ``…PASSWORD`` or ``…PASSWORD_FILE``, ``…REPLICAS``.
+
+    Returns the exit code.
+    """
     try:
         asyncio.run(
             bootstrap_log(
                 environ.get(f"{_PREFIX}URL", "nats://127.0.0.1:4222"),
                 user=environ.get(f"{_PREFIX}USER", "bootstrap"),
                 password=_password(environ),
-                replicas=int(environ.get(f"{_PREFIX}REPLICAS", "1")),
+                replicas=_replicas(environ),
             )
         )
     except LocalRouterError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _replicas(environ: Mapping[str, str]) -> int:
+    text = environ.get(f"{_PREFIX}REPLICAS", "1")
+    if text not in {"1", "3", "5"}:
+        raise StartRefused(f"{_PREFIX}REPLICAS must be 1, 3 or 5, not {text!r}")
+    return int(text)
 
 
 def _password(environ: Mapping[str, str]) -> str | None:
