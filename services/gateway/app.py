@@ -17,6 +17,7 @@ from services.gateway.api.data_plane import DataPlane, RefusalCap
 from services.gateway.api.health import HealthView, Readiness
 from services.gateway.api.keys import Keys
 from services.gateway.api.public import PublicApp
+from services.gateway.domain.opened import interrupted
 from services.gateway.domain.origin import LOOPBACK, Hosts, Origins
 from services.gateway.projections.keys import KeyRing
 from services.gateway.projections.routes import Catalog, Health, Plans
@@ -78,7 +79,7 @@ def build(
     """
     ring, plans, catalog, health = KeyRing(), Plans(), Catalog(), Health()
     peppers = Peppers(log.bucket(SECRETS), secrets, new_id)
-    journal = Journal(settings.journal)
+    journal = Journal(settings.journal, interrupted)
     outbox = Outbox(journal, log, settings.gateway_id)
     watch = LogWatch(log, clock)
     keys_runner = FoldRunner(log, ring, snapshots=snapshots)
@@ -136,6 +137,7 @@ def build(
         admin_token=admin_token,
         not_ready=not_ready,
         refuse=refuse,
+        body_timeout_s=settings.body_timeout_s,
     )
     parts: list[Part] = [
         *remote,

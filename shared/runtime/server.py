@@ -3,19 +3,30 @@
 import contextlib
 import socket
 from asyncio import TimerHandle, Transport
+from collections import deque
 from collections.abc import Generator
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from shared.kernel.errors import StartRefused
 from shared.runtime.asgi import App
 
 MAX_HEADERS: Final = 100
 MAX_HEADER_BYTES: Final = 64 * 1024
-_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+def _last_words(status: str, sentence: str) -> bytes:
+    head = f"HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {len(sentence)}\r\n"
+    return f"{head}connection: close\r\n\r\n{sentence}".encode()
+
+
+_MALFORMED: Final = _last_words("400 Bad Request", "This is not HTTP.")
+_TOO_SLOW: Final = _last_words("408 Request Timeout", "The request's headers did not arrive in time.")
+_TOO_LARGE: Final = _last_words(
+    "431 Request Header Fields Too Large", "The request's headers are too many or too large."
+)
 
 
 class _Oversized(Exception):
@@ -24,52 +35,88 @@ class _Oversized(Exception):
 
 def _protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
     class Protocol(HttpToolsProtocol):
-        """uvicorn's protocol, which by itself waits for headers for ever and takes any number of them."""
+        """uvicorn's protocol, which by itself waits for senders for ever and takes headers of any number and size."""
 
-        _deadline: TimerHandle | None = None
-        _reading_headers = False
-        _header_bytes = 0
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._deadline: TimerHandle | None = None
+            self._unanswered: deque[RequestResponseCycle] = deque()
+            self._in_headers = False
+            self._in_body = False
+            self._messages = 0
+            self._header_bytes = 0
+            self._waiting_bytes = 0
+            self._verdict: bytes | None = None
+            """What is wrong with what came; nothing more is read."""
 
         def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._deadline = self.loop.call_later(header_timeout_s, self._too_slow)
+            self._arm()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._disarm()
+            for cycle in self._unanswered:  # uvicorn tells the newest one only
+                cycle.disconnected = True
+                cycle.message_event.set()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            before = self._header_bytes
-            try:
-                super().data_received(data)
-            except _Oversized:
-                self._reject(_TOO_LARGE)
+            if self._verdict is not None:
                 return
-            if not self._reading_headers:
-                self._disarm()
-                return
-            if self._header_bytes == before:
-                self._header_bytes += len(data)
-                if self._header_bytes > MAX_HEADER_BYTES:
+            unfinished = self._messages if self._in_headers else None
+            super().data_received(data)
+            if self._in_headers and self._messages == unfinished:
+                self._waiting_bytes += len(data)
+                if self._waiting_bytes > MAX_HEADER_BYTES:
                     self._reject(_TOO_LARGE)
-                    return
-            if self._deadline is None:
-                self._deadline = self.loop.call_later(header_timeout_s, self._too_slow)
+            if not self._unanswered:
+                self._arm()
 
         def on_message_begin(self) -> None:
-            self._reading_headers = True
-            self._header_bytes = 0
+            self._in_headers = True
+            self._messages += 1
+            self._header_bytes = self._waiting_bytes = 0
             super().on_message_begin()
 
+        def on_url(self, url: bytes) -> None:
+            self._count(len(url))
+            super().on_url(url)
+
         def on_header(self, name: bytes, value: bytes) -> None:
-            self._header_bytes += len(name) + len(value)
-            if self._header_bytes > MAX_HEADER_BYTES or len(self.headers) >= MAX_HEADERS:
+            self._count(len(name) + len(value))
+            if len(self.headers) >= MAX_HEADERS:
+                self._verdict = _TOO_LARGE
                 raise _Oversized
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
-            self._reading_headers = False
+            self._disarm()
             super().on_headers_complete()
+            self._in_headers, self._in_body = False, True
+            self._unanswered.append(self.cycle)
+
+        def on_message_complete(self) -> None:
+            self._in_body = False
+            super().on_message_complete()
+
+        def on_response_complete(self) -> None:
+            self._unanswered.popleft()
+            super().on_response_complete()
+            if self._in_body and not self._unanswered:
+                self._arm()  # the rest of a body that nobody reads
+
+        def send_400_response(self, msg: str) -> None:
+            self._reject(self._verdict or _MALFORMED)
+
+        def _count(self, size: int) -> None:
+            self._header_bytes += size
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self._verdict = _TOO_LARGE
+                raise _Oversized
+
+        def _arm(self) -> None:
+            if self._deadline is None and not self.transport.is_closing():
+                self._deadline = self.loop.call_later(header_timeout_s, self._too_slow)
 
         def _disarm(self) -> None:
             if self._deadline is not None:
@@ -77,10 +124,17 @@ def _protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
                 self._deadline = None
 
         def _too_slow(self) -> None:
-            self._reject(_TOO_SLOW if self._reading_headers else b"")
+            self._reject(_TOO_SLOW if self._in_headers else b"")
 
         def _reject(self, answer: bytes) -> None:
+            """Close with last words; where earlier requests are being answered, they are answered first."""
             self._disarm()
+            self._verdict = answer
+            if self._in_headers and self._unanswered:
+                self._unanswered[-1].keep_alive = False
+                return
+            if any(cycle.response_started for cycle in self._unanswered):
+                answer = b""
             if not self.transport.is_closing():
                 self.transport.write(answer)
                 self.transport.close()

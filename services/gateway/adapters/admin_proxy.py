@@ -4,6 +4,7 @@ from typing import Final
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from shared.runtime.asgi import Receive, Scope, Send, respond
 
@@ -52,7 +53,8 @@ class RemoteService:
         ]
         headers.append(("authorization", f"Bearer {self._token}"))
         query = scope.get("query_string", b"").decode("latin-1")
-        url = self._url + scope["path"] + (f"?{query}" if query else "")
+        path = scope["raw_path"].decode("latin-1")  # as it came: decoded or tidied up it might be another route
+        url = URL(self._url + path + (f"?{query}" if query else ""), encoded=True)
         body = await _read(receive)
         if body is None:
             await _problem(send, 413, "request_too_large", f"at most {_MAX_BODY} bytes are taken")

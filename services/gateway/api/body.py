@@ -3,7 +3,7 @@
 import asyncio
 
 from services.gateway.domain.errors import ApiError, bad_request
-from shared.runtime.asgi import Receive, Scope, header
+from shared.runtime.asgi import Message, Receive, Scope, header
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
@@ -21,6 +21,18 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
     except TimeoutError:
         message = f"The request's body did not arrive within {timeout_s:g} s."
         raise ApiError(408, "request_timeout", message, headers=((b"connection", b"close"),)) from None
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Return what an application receives that comes after the reading of ``body``."""
+    rest = [body]
+
+    async def replay() -> Message:
+        if rest:
+            return {"type": "http.request", "body": rest.pop(), "more_body": False}
+        return await receive()
+
+    return replay
 
 
 async def _receive_all(receive: Receive, max_bytes: int) -> bytes:

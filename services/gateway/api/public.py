@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from services.gateway.api.body import read_body, replayed
 from services.gateway.api.data_plane import DataPlane
 from services.gateway.domain.errors import ApiError
 from services.gateway.domain.origin import Hosts, Origins
@@ -13,6 +14,7 @@ from shared.runtime.asgi import App, Headers, Message, Receive, Scope, Send, hea
 from shared.runtime.service import respond_ready
 
 ADMIN: Final = "/admin/v1/"
+MAX_ADMIN_BODY: Final = 8 * 1024 * 1024
 _JSON: Final = b"application/json"
 _PROBLEM: Final = b"application/problem+json"
 _ACTOR: Final = b"x-localrouter-actor"
@@ -36,6 +38,7 @@ class PublicApp:
         admin_token: str,
         not_ready: Callable[[], list[str]],
         refuse: Callable[[], str | None],
+        body_timeout_s: float,
     ) -> None:
         """``admin``: applications by the first segment after ``/admin/v1/``; ``refuse`` says why none is taken."""
         self._data_plane = data_plane
@@ -46,6 +49,7 @@ class PublicApp:
         self._admin_token = b"Bearer " + admin_token.encode()
         self._not_ready = not_ready
         self._refuse = refuse
+        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -124,11 +128,17 @@ class PublicApp:
         if not self._is_admin(scope):
             await _unauthorized(send)
             return
+        try:
+            body = await read_body(scope, receive, MAX_ADMIN_BODY, self._body_timeout_s)
+        except ApiError as error:
+            await _problem(send, error.status, error.code, error.message, error.headers())
+            return
         headers = [item for item in scope["headers"] if item[0] != _ACTOR]
-        await app({**scope, "headers": [*headers, (_ACTOR, b"admin")]}, receive, send)
+        await app({**scope, "headers": [*headers, (_ACTOR, b"admin")]}, replayed(body, receive), send)
 
     def _is_admin(self, scope: Scope) -> bool:
-        return hmac.compare_digest(header(scope, b"authorization") or b"", self._admin_token)
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        return len(given) == 1 and hmac.compare_digest(given[0], self._admin_token)
 
 
 async def _unauthorized(send: Send) -> None:
