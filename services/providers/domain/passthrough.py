@@ -173,7 +173,7 @@ class StreamReader:
         return [Data(b"".join(kept), content=self._content)] if kept else []
 
     def _end(self) -> Tail | Fail:
-        if not self._content and self._finish not in _EMPTY_ENDINGS:
+        if not self._content and not _may_be_empty(self._request, self._finish):
             return self._fail(malformed("the vendor's answer holds no content"))
         return Tail(
             tokens=settled(self._usage, self._request.body, self._size, whole=True),
@@ -240,7 +240,7 @@ def read_whole(request: Completion, body: bytes) -> list[Frame]:
             held += len(choice.text)
         size += held + reasoning
         content = content or bool(held)
-    if not content and finish not in _EMPTY_ENDINGS:
+    if not content and not _may_be_empty(request, finish):
         return [malformed("the vendor's answer holds no content")]
     tail = Tail(
         tokens=settled(openai_usage(answer.usage), request.body, size, whole=True),
@@ -248,6 +248,11 @@ def read_whole(request: Completion, body: bytes) -> list[Frame]:
         finish_reason=finish,
     )
     return [Data(body, content=True), tail]
+
+
+def _may_be_empty(request: Completion, finish: str | None) -> bool:
+    """Whether an answer without content is one: it was cut off at once, or a prompt that needs no completion."""
+    return finish in _EMPTY_ENDINGS or (request.dialect == "openai_completions" and finish is not None)
 
 
 def _error_in(answer: _Answer, raw: bytes) -> Fail | None:

@@ -214,3 +214,22 @@ def test_every_recorded_error_is_of_a_sensible_kind():
         assert failure.message
         seen += 1
     assert seen >= 10
+
+
+def test_every_recorded_text_completion_passes_untouched():
+    passed = 0
+    for case in [*of("stream", "openai-completions"), *of("chat", "openai-completions")]:
+        stream = case["kind"] == "stream"
+        body = case["response"].get("raw") if stream else case["response"].get("body")
+        if case["response"].get("status") != 200 or not body:
+            continue
+        raw = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
+        frames = read(asked(case, stream=stream, dialect="openai_completions"), "openai-compatible", raw)
+        last = frames[-1]
+        if isinstance(last, Fail):
+            assert case.get("note"), (case["file"], last)
+            continue
+        shown = b"".join(frame.payload for frame in frames if isinstance(frame, Data))
+        assert (shown + last.closing).strip() == raw.strip(), case["file"]
+        passed += 1
+    assert passed >= 8
