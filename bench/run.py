@@ -140,7 +140,7 @@ def prepare(router: processes.Running, upstream_port: int) -> Target:
     key = router.admin("keys", {"name": "bench", "target": {"model": "bench/mock"}})["key"]
     target = Target("localrouter", router.port, key, "bench/mock", router.child.pid)
     body = {"model": target.model, "messages": [{"role": "user", "content": "hello"}]}
-    processes.wait(lambda: _answers(router, key, body), 15)
+    processes.wait(lambda: _answers(router, key, body), 15, pause_s=0.2)
     return target
 
 
