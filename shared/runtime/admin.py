@@ -20,6 +20,8 @@ PREFIX = "/admin/v1"
 ACTOR_HEADER = "x-localrouter-actor"
 """The name of the admin token, set by the gateway after it checked the token; a caller's own is dropped there."""
 
+_MAX_DIGITS = 18
+
 T = TypeVar("T")
 
 
@@ -106,7 +108,7 @@ def expected_version(if_match: str | None) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
     text = if_match.strip().removeprefix("W/").strip('"')
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _MAX_DIGITS:
         raise Problem(400, "invalid_if_match", f'If-Match must be an ETag such as "3", not {if_match!r}')
     return int(text)
 

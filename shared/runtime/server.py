@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any, Final
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -15,6 +16,7 @@ from shared.runtime.asgi import App
 
 MAX_HEADERS: Final = 100
 MAX_HEADER_BYTES: Final = 64 * 1024
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 
 def _last_words(status: str, sentence: str) -> bytes:
@@ -46,6 +48,7 @@ def _protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
             self._messages = 0
             self._header_bytes = 0
             self._waiting_bytes = 0
+            self._reframing = False
             self._verdict: bytes | None = None
             """What is wrong with what came; nothing more is read."""
 
@@ -63,8 +66,9 @@ def _protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
         def data_received(self, data: bytes) -> None:
             if self._verdict is not None:
                 return
+            self._unset_keepalive_if_required()
             unfinished = self._messages if self._in_headers else None
-            super().data_received(data)
+            self._feed(data)
             if self._in_headers and self._messages == unfinished:
                 self._waiting_bytes += len(data)
                 if self._waiting_bytes > MAX_HEADER_BYTES:
@@ -72,17 +76,44 @@ def _protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
             if not self._unanswered:
                 self._arm()
 
+        def _feed(self, data: bytes) -> None:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._stay(data[upgrade.args[0] :])
+            except httptools.HttpParserError:
+                self._reject(self._verdict or _MALFORMED)
+
+        def _stay(self, rest: bytes) -> None:
+            """Go on in HTTP/1.1 where an upgrade was offered (Java's client offers HTTP/2 on every request).
+
+            The parser has stopped before the body, so another one reads it, told of its length by a head of its own.
+            """
+            framing = [(name, value) for name, value in self.headers if name in _FRAMING]
+            head = b"".join(b"%s: %s\r\n" % field for field in framing)
+            self.parser = httptools.HttpRequestParser(self)
+            self._reframing = True
+            self._feed(b"POST / HTTP/1.1\r\n%s\r\n" % head)
+            if rest and self._verdict is None:
+                self._feed(rest)
+
         def on_message_begin(self) -> None:
+            if self._reframing:
+                return
             self._in_headers = True
             self._messages += 1
             self._header_bytes = self._waiting_bytes = 0
             super().on_message_begin()
 
         def on_url(self, url: bytes) -> None:
+            if self._reframing:
+                return
             self._count(len(url))
             super().on_url(url)
 
         def on_header(self, name: bytes, value: bytes) -> None:
+            if self._reframing:
+                return
             self._count(len(name) + len(value))
             if len(self.headers) >= MAX_HEADERS:
                 self._verdict = _TOO_LARGE
@@ -90,12 +121,17 @@ def _protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
+            if self._reframing:
+                self._reframing = False
+                return
             self._disarm()
             super().on_headers_complete()
             self._in_headers, self._in_body = False, True
             self._unanswered.append(self.cycle)
 
         def on_message_complete(self) -> None:
+            if self.parser.should_upgrade():
+                return  # it is not: the parser only gave up
             self._in_body = False
             super().on_message_complete()
 
@@ -104,9 +140,6 @@ def _protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
             super().on_response_complete()
             if self._in_body and not self._unanswered:
                 self._arm()  # the rest of a body that nobody reads
-
-        def send_400_response(self, msg: str) -> None:
-            self._reject(self._verdict or _MALFORMED)
 
         def _count(self, size: int) -> None:
             self._header_bytes += size

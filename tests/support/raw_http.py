@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.support.system import System
+
 CHAT = "/v1/chat/completions"
 LIMIT_S = 20.0
 
@@ -136,3 +138,9 @@ def ask(url: str, request: bytes, method: str = "GET") -> Answer:
     """Send a request on a connection of its own and return the answer."""
     with Raw(url) as raw:
         return raw.send(request).answer(method)
+
+
+def running(system: System) -> float:
+    """Return how many requests the gateway says it is answering."""
+    lines = system.http.get(f"{system.url}/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith("localrouter_requests_running ")).split()[1])

@@ -38,6 +38,8 @@ class Origins:
 
 
 def _hostname(url: str) -> str | None:
+    if "?" in url or "#" in url:
+        return None  # an empty query or fragment is nothing to urlsplit
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.support.raw_http import CHAT, Raw, ask, head, post
+from tests.support.raw_http import CHAT, Raw, ask, head, post, running
 from tests.support.system import System, Wall, embedded, until
 
 HELLO = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
@@ -168,7 +168,7 @@ def test_200_slow_connections_do_not_harm_a_normal_request(system: System, auth:
         for raw in slow:
             raw.close()
     assert len(vendor.attempts()) == 1
-    until(lambda: _running(system) == 0, "the slow ones are let go of")
+    until(lambda: running(system) == 0, "the slow ones are let go of")
 
 
 def _serves(process: psutil.Process, system: System) -> bool:
@@ -178,10 +178,3 @@ def _serves(process: psutil.Process, system: System) -> bool:
 
 def _admin(system: System) -> str:
     return f"Authorization: {system.http.headers['authorization']}"
-
-
-def _running(system: System) -> float:
-    text = system.http.get(f"{system.url}/metrics").text
-    return float(
-        next(line for line in text.splitlines() if line.startswith("localrouter_requests_running ")).split()[1]
-    )
