@@ -252,13 +252,14 @@ def test_the_content_type_does_not_matter(system: System, auth: str, vendor: Wal
     assert vendor.attempts()[0]["body"]["messages"] == HELLO["messages"]
 
 
+@pytest.fixture(scope="session")
+def narrow(system: System) -> str:
+    """A key that may use the small model alone."""
+    return "Authorization: Bearer " + system.key(target={"model": "wall/small"}, allowed=["wall/small"])
+
+
 class TestDuplicates:
     """What is decided about a request is decided about what the vendor gets."""
-
-    @pytest.fixture(scope="class")
-    def narrow(self, system: System) -> str:
-        """A key that may use the small model alone."""
-        return "Authorization: Bearer " + system.key(target={"model": "wall/small"}, allowed=["wall/small"])
 
     @pytest.mark.parametrize("first", ["wall/small", "wall/large"])
     def test_a_model_said_twice_is_one_model_for_the_allow_list_and_for_the_vendor(
