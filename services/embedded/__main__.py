@@ -20,6 +20,9 @@ from shared.runtime.server import bind
 from shared.runtime.settings_file import log_folder
 from shared.runtime.token_files import admin_token
 
+USAGE_SHARE = 0.8
+"""Of the store: the rest is kept free for configuration, whatever the traffic."""
+
 NOT_THERE = 4
 """Exit code of what is not there yet."""
 
@@ -28,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run everything until stopped."""
     options = _options(arguments)
     if options.workers != 1:
-        print("localrouter: up --workers is not there yet; one worker serves everything.", file=sys.stderr)  # noqa: T201
+        print("localrouter: up --workers is not there yet; one worker serves everything.", file=sys.stderr)  # noqa: T201  a sentence to whoever typed it
         sys.exit(NOT_THERE)
     environ = dict(os.environ)
     if options.no_local_model:
@@ -44,7 +47,12 @@ async def up(place: Place, *, as_json: bool = False) -> None:
     async with NatsServer(place.home, master, max_store_bytes=settings.nats.max_store_bytes) as server:
         bound = bind(settings.server.host, settings.server.port)
         token = admin_token(place.home, place.environ)
-        await bootstrap_log(server.url, user="bootstrap", password=server.users["bootstrap"])
+        await bootstrap_log(
+            server.url,
+            user="bootstrap",
+            password=server.users["bootstrap"],
+            usage_max_bytes=int(settings.nats.max_store_bytes * USAGE_SHARE),
+        )
         connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
         logs: dict[str, EventLog] = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
         house = build(place, logs, master=master, admin_token=token)

@@ -109,11 +109,14 @@ def build(
         body_timeout_s=settings.body_timeout_s,
     )
 
+    watchers = [BucketWatcher(log.bucket(CATALOG), catalog.apply), BucketWatcher(log.bucket(PLANS), plans.apply)]
+
     def problems() -> list[str]:
         away = watch.away_for_s()
         cut_off = [f"cut off from the event log for {away:.0f} s"] if away > settings.cut_off_after_s else []
         missing = peppers.missing(ring.pepper_ids())
-        return [*cut_off, *missing, *ring.problems(), *plans.problems(), *catalog.problems()]
+        blind = [problem for watcher in watchers for problem in watcher.problems()]
+        return [*cut_off, *blind, *missing, *ring.problems(), *plans.problems(), *catalog.problems()]
 
     def not_ready() -> list[str]:
         return [*keys_runner.problems(), *health_runner.problems(), *problems()]
@@ -142,8 +145,7 @@ def build(
     parts: list[Part] = [
         *remote,
         peppers,
-        BucketWatcher(log.bucket(CATALOG), catalog.apply),
-        BucketWatcher(log.bucket(PLANS), plans.apply),
+        *watchers,
         keys_runner,
         health_runner,
         watch,

@@ -35,7 +35,9 @@ def format_usd(amount: int) -> str:
 
 def token_cost(*classes: tuple[int, int]) -> PicoUsd:
     """Return the cost of ``(tokens, price per million)`` pairs, rounded once, half to even, to a pico-USD."""
-    total = sum(tokens * price for tokens, price in classes)
+    total = 0
+    for tokens, price in classes:
+        total += tokens * price
     quotient, rest = divmod(total, _MILLION)
     if rest * 2 > _MILLION or (rest * 2 == _MILLION and quotient % 2):
         quotient += 1

@@ -23,5 +23,9 @@ SYSTEM_CLOCK = SystemClock()
 
 
 def new_id() -> str:
-    """Return a fresh UUIDv7."""
-    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+    """Return a fresh UUIDv7; those made one after the other sort so, to a quarter of a microsecond.
+
+    The twelve bits after the millisecond hold its fraction (RFC 9562, section 6.2, method 3).
+    """
+    now_ms, rest_ns = divmod(time.time_ns(), 1_000_000)
+    return uuid7(now_ms, (rest_ns * 4096 // 1_000_000).to_bytes(2, "big") + os.urandom(8))

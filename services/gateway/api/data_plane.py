@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 import structlog
@@ -38,6 +38,8 @@ ENDPOINTS: Final[Mapping[str, str]] = {
 _WATCH_AFTER_S: Final = 0.1
 """A request shorter than this is not watched for its client leaving: a task for each would cost more than it saves."""
 _MAX_DESTINATIONS: Final = 10_000
+_MAX_DEPTH: Final = 128
+"""How deep a request may nest: whatever reads or writes it after the decoder recurses, on a deeper stack."""
 _DECODER: Final = msgspec.json.Decoder()
 
 
@@ -49,7 +51,7 @@ class Journal(Protocol):
         """Whether nothing more can be taken."""
         ...
 
-    def opened(self, request_id: str, interrupted: bytes) -> None:
+    def opened(self, request_id: str, opened: bytes) -> None:
         """Before the first upstream byte."""
         ...
 
@@ -210,7 +212,6 @@ class DataPlane:
             asked,
             completions=self._completions,
             clock=self._clock,
-            new_id=self._new_id,
             cool=self._cool,
             headers=headers,
             until=self._clock.monotonic() + _total_ms(scope, plan) / 1000,
@@ -323,6 +324,8 @@ def _parse(raw: bytes, dialect: str) -> dict[str, Any]:
         raise bad_request(f"The body is not JSON: {error}.", code="invalid_json") from error
     if not isinstance(body, dict):
         raise bad_request("The body must be a JSON object.", code="invalid_json")
+    if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH and _deeper_than(_MAX_DEPTH, body):  # pyright: ignore[reportUnknownArgumentType]
+        raise bad_request(f"The body nests deeper than {_MAX_DEPTH} levels.", code="invalid_json")
     wanted = "messages" if dialect == "openai_chat" else "prompt"
     if wanted not in body:
         message = f"Missing required parameter: '{wanted}'."
@@ -332,6 +335,16 @@ def _parse(raw: bytes, dialect: str) -> dict[str, Any]:
     if not isinstance(body.get("stream", False), bool | None):
         raise bad_request("'stream' must be true or false.", param="stream")
     return body  # pyright: ignore[reportUnknownVariableType]  keys of a JSON object are texts
+
+
+def _deeper_than(levels: int, body: Any) -> bool:
+    layer: list[Any] = [body]
+    for _ in range(levels):
+        inner: list[Any] = []
+        for item in layer:
+            inner.extend(cast("dict[str, Any]", item).values() if isinstance(item, dict) else item)
+        layer = [item for item in inner if isinstance(item, dict | list)]
+    return bool(layer)
 
 
 def _includes_usage(body: dict[str, Any]) -> bool:
@@ -351,7 +364,7 @@ def _total_ms(scope: Scope, plan: Plan) -> int:
     value = header(scope, b"x-localrouter-timeout-ms")
     if value is None:
         return plan.fallback.total_ms
-    if not value.isdigit() or int(value) == 0:
+    if not value.isdigit() or len(value) > 18 or int(value) == 0:
         raise bad_request("x-localrouter-timeout-ms must be a positive whole number.", code="invalid_header")
     return min(int(value), plan.fallback.total_ms)
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from services.gateway.domain.accounting import cost_of, total_cost, total_tokens
 from services.gateway.domain.errors import ApiError
+from services.gateway.domain.opened import Opened, encode_opened
 from services.gateway.projections.keys import KnownKey
 from shared.contracts.frames import Fail, FailureKind
 from shared.contracts.plan import Candidate, Plan
@@ -24,8 +25,8 @@ from shared.runtime.asgi import Message, Send
 
 _NO_NEEDS: Final = Needs()
 
-Opened = Callable[[str, bytes], None]
-Closed = Callable[[str, bytes], None]
+Write = Callable[[str, bytes], None]
+"""Writes to the journal, under a request's id."""
 
 
 class Exchange:
@@ -67,8 +68,8 @@ class Exchange:
         endpoint: str,
         dialect: str,
         send: Send,
-        opened: Opened,
-        closed: Closed,
+        opened: Write,
+        closed: Write,
     ) -> None:
         """``time`` is when it arrived, ``started`` the same on the monotonic clock."""
         self.id = identity
@@ -105,20 +106,31 @@ class Exchange:
 
     def open(self, candidate: Candidate, attempt_id: str) -> None:
         """Journal that ``candidate`` is about to be asked: what the record is if this process dies now."""
-        attempt = Attempt(
-            id=attempt_id,
+        key, plan = self.key, self.plan
+        opened = Opened(
+            id=self.id,
+            time=self.time,
+            endpoint=self.endpoint,
+            dialect=self.dialect,
+            stream=self.stream,
+            key_id=key.id if key else None,
+            key_name=key.options.name if key else None,
+            router=(plan.slug or None) if plan else None,
+            requested_model=self.requested_model,
+            plan_hash=(plan.hash or None) if plan else None,
+            attempt_id=attempt_id,
             provider_id=candidate.provider_id,
             provider=candidate.provider,
             model=candidate.model,
-            outcome="interrupted",
-            started_at=self.time,
-            duration_ms=0.0,
-            tokens=self.estimated_tokens(),
-            cost=cost_of(self.estimated_tokens(), candidate),
             price_version=candidate.price_version,
+            cost=cost_of(self.estimated_tokens(), candidate),
+            needs=self.needs,
+            attempts=self.attempts,
+            tags=self.tags,
+            client=self.client,
+            client_request_id=self.client_request_id,
         )
-        record = self._record("interrupted", None, "interrupted", [*self.attempts, attempt], 0.0)
-        self._opened(self.id, encode_record(record))
+        self._opened(self.id, encode_opened(opened))
 
     def settle(
         self,
@@ -180,7 +192,7 @@ class Exchange:
         if self._recorded:
             return
         self._recorded = True
-        record = self._record(status, http_status, error_code, self.attempts, now - self._started)
+        record = self._record(status, http_status, error_code, now - self._started)
         self._closed(self.id, encode_record(record))
 
     def cost(self) -> int | None:
@@ -214,10 +226,9 @@ class Exchange:
         status: RequestStatus,
         http_status: int | None,
         error_code: str | None,
-        attempts: list[Attempt],
         duration_s: float,
     ) -> UsageRecord:
-        key, plan = self.key, self.plan
+        key, plan, attempts = self.key, self.plan, self.attempts
         last = attempts[-1] if attempts else None
         first_content = self.first_content
         return UsageRecord(

@@ -11,7 +11,6 @@ from shared.contracts.config import Fallback
 from shared.contracts.frames import Completion, Completions, Data, Fail, FailureKind, Head, Tail, Timeouts
 from shared.contracts.plan import Candidate
 from shared.kernel.clock import Clock, rfc3339
-from shared.kernel.ids import NewId
 from shared.kernel.money import format_usd
 from shared.routing.choose import Choice
 from shared.routing.following import GiveUp, NextCandidate, Retry, next_step
@@ -19,6 +18,9 @@ from shared.routing.following import GiveUp, NextCandidate, Retry, next_step
 Cool = Callable[[str, int], None]
 """Keep requests away from a provider for so many milliseconds."""
 
+_HEADERS: Final[dict[int, tuple[Candidate, tuple[tuple[bytes, bytes], ...]]]] = {}
+"""What a candidate's headers are: the same for every answer it gives, and a plan's candidates are few."""
+_MAX_HEADERS: Final = 4_096
 _CUT: Final = Fail(kind=FailureKind.CUT, message="the answer ended without an end")
 
 
@@ -35,7 +37,6 @@ class Walk:
         "_failures",
         "_fallback",
         "_headers",
-        "_new_id",
         "_order",
         "_until",
     )
@@ -49,7 +50,6 @@ class Walk:
         *,
         completions: Completions,
         clock: Clock,
-        new_id: NewId,
         cool: Cool,
         headers: list[tuple[bytes, bytes]],
         until: float,
@@ -61,7 +61,6 @@ class Walk:
         self._asked = asked
         self._completions = completions
         self._clock = clock
-        self._new_id = new_id
         self._cool = cool
         self._headers = headers
         self._until = until
@@ -84,7 +83,7 @@ class Walk:
                 candidate_attempts=tries,
                 total_attempts=len(self._failures),
                 shown=self._exchange.response_started,
-                time_left_ms=(self._until - self._clock.monotonic()) * 1000,
+                time_left_ms=int((self._until - self._clock.monotonic()) * 1000),  # a part of one is none
                 jitter=random.random(),  # noqa: S311  spreads waits, decides nothing
             )
             match step:
@@ -113,7 +112,7 @@ class Walk:
         """Ask one candidate; returns None when the client has its answer."""
         exchange, clock = self._exchange, self._clock
         self._candidate = candidate
-        attempt_id = self._new_id()
+        attempt_id = f"{exchange.id}-{len(self._failures) + 1}"
         exchange.open(candidate, attempt_id)
         started, started_at = clock.monotonic(), rfc3339(clock.now())
         head: Head | None = None
@@ -184,13 +183,9 @@ class Walk:
         assert candidate is not None
         headers = [
             *self._headers,
-            (b"x-localrouter-provider", candidate.provider.encode()),
-            (b"x-localrouter-model", header_value(candidate.model)),
+            *_candidate_headers(candidate),
             (b"x-localrouter-attempts", str(len(self._failures) + 1).encode()),
         ]
-        if candidate.reasons:
-            reason = "; ".join(f"{reason.strategy}: {reason.because}" for reason in candidate.reasons)
-            headers.append((b"x-localrouter-reason", header_value(reason)))
         if head is not None and head.dropped_params:
             headers.append((b"x-localrouter-dropped-params", header_value(",".join(head.dropped_params))))
         return headers
@@ -275,6 +270,24 @@ class _Streamed:
         return payload
 
 
+def _candidate_headers(candidate: Candidate) -> tuple[tuple[bytes, bytes], ...]:
+    known = _HEADERS.get(id(candidate))
+    if known is not None and known[0] is candidate:
+        return known[1]
+    reason = "; ".join(f"{reason.strategy}: {reason.because}" for reason in candidate.reasons)
+    headers = (
+        (b"x-localrouter-provider", header_value(candidate.provider)),
+        (b"x-localrouter-model", header_value(candidate.model)),
+        *(((b"x-localrouter-reason", header_value(reason)),) if reason else ()),
+    )
+    if len(_HEADERS) >= _MAX_HEADERS:
+        _HEADERS.clear()
+    _HEADERS[id(candidate)] = (candidate, headers)
+    return headers
+
+
 def header_value(text: str) -> bytes:
     """Return ``text`` as a header's value: printable ASCII, so nothing a model is called can forge a header."""
-    return "".join(char if " " <= char <= "~" else "?" for char in text)[:1024].encode()
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return text[:1024].encode()
