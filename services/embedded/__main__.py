@@ -4,10 +4,11 @@ import argparse
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.embedded.app import SERVICES, build
+from services.embedded.app import SERVICES, House, build
 from services.embedded.nats_server import NatsServer
 from shared.kernel.secrets import Secret
 from shared.log.nats import NatsLog
@@ -47,28 +48,23 @@ async def up(place: Place, *, as_json: bool = False) -> None:
     async with NatsServer(place.home, master, max_store_bytes=settings.nats.max_store_bytes) as server:
         bound = bind(settings.server.host, settings.server.port)
         token = admin_token(place.home, place.environ)
-        await bootstrap_log(
-            server.url,
-            user="bootstrap",
-            password=server.users["bootstrap"],
-            usage_max_bytes=int(settings.nats.max_store_bytes * USAGE_SHARE),
-        )
+        await bootstrap_log(server.url, user="bootstrap", password=server.users["bootstrap"])
         connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
         logs: dict[str, EventLog] = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
-        house = build(place, logs, master=master, admin_token=token)
         try:
-            await house.start()
-            key = await house.gateway.first_key()
-            await serve(
-                house.gateway.service.app,
-                bound,
-                settings,
-                drain=house.gateway.drain,
-                started=_announced(place, key, as_json=as_json),
-            )
+            await _serve(build(place, logs, master=master, admin_token=token), place, bound, as_json=as_json)
         finally:
-            await house.stop()
             await asyncio.gather(*(log.close() for log in logs.values()))
+
+
+async def _serve(house: House, place: Place, bound: socket.socket, *, as_json: bool) -> None:
+    gateway = house.gateway
+    try:
+        await house.start()
+        announced = _announced(place, await gateway.first_key(), as_json=as_json)
+        await serve(gateway.service.app, bound, place.settings, drain=gateway.drain, started=announced)
+    finally:
+        await house.stop()
 
 
 def _announced(place: Place, key: Secret | None, *, as_json: bool) -> Callable[[], Awaitable[None]]:
