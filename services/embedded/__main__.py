@@ -48,7 +48,12 @@ async def up(place: Place, *, as_json: bool = False) -> None:
     async with NatsServer(place.home, master, max_store_bytes=settings.nats.max_store_bytes) as server:
         bound = bind(settings.server.host, settings.server.port)
         token = admin_token(place.home, place.environ)
-        await bootstrap_log(server.url, user="bootstrap", password=server.users["bootstrap"])
+        await bootstrap_log(
+            server.url,
+            user="bootstrap",
+            password=server.users["bootstrap"],
+            usage_max_bytes=int(settings.nats.max_store_bytes * USAGE_SHARE),
+        )
         connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
         logs: dict[str, EventLog] = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
         try:
