@@ -1,6 +1,7 @@
 """The composition root of `localrouter up`: one log, all services, one port."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,10 +41,10 @@ class House:
         await self.gateway.service.start()
 
     async def stop(self) -> None:
-        """Stop the gateway first: what it ships is still projected; then the others."""
-        await self.gateway.service.stop()
-        for service in self.others:
-            await service.stop()
+        """Stop the gateway first: what it ships is still projected; then the others, whatever becomes of it."""
+        async with contextlib.AsyncExitStack() as stopping:
+            for service in reversed((self.gateway.service, *self.others)):
+                stopping.push_async_callback(service.stop)
 
 
 def build(place: Place, logs: Mapping[str, EventLog], *, master: bytes, admin_token: str) -> House:

@@ -79,7 +79,7 @@ class KeyBody(Strict):
     tags: dict[str, str] | None = None
     endpoints: list[str] | None = None
     networks: list[str] | None = None
-    max_body_bytes: int | None = Field(None, ge=1)
+    max_body_bytes: int | None = Field(None, ge=1, le=2**40)
     policies: PoliciesBody | None = None
     expires_at: datetime | None = None
 
