@@ -2,11 +2,14 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from services.embedded.app import SERVICES, House, build
 from services.embedded.nats_server import NatsServer
@@ -67,6 +70,8 @@ async def _serve(house: House, place: Place, bound: socket.socket, *, as_json: b
     try:
         await house.start()
         announced = _announced(place, await gateway.first_key(), as_json=as_json)
+        gc.collect()
+        gc.freeze()  # what is there now stays: no later collection walks through it
         await serve(gateway.service.app, bound, place.settings, drain=gateway.drain, started=announced)
     finally:
         await house.stop()
@@ -98,7 +103,7 @@ def _for_people(place: Place, url: str, key: Secret | None) -> str:
     if key is None:
         return (
             f"\nLocalRouter is at {url}  (data in {place.home})\n"
-            "Make a key for an application:  localrouter keys create --name my-app\n"
+            f"Make a key for an application:  {_command()} keys create --name my-app\n"
         )
     return f"""
 LocalRouter is at {url}  (data in {place.home})
@@ -114,8 +119,17 @@ Try it:
       -H "Content-Type: application/json" \\
       -d '{{"model": "auto", "messages": [{{"role": "user", "content": "Say hello in one sentence."}}]}}'
 
-Another key for another application:  localrouter keys create --name my-app
+Another key for another application:  {_command()} keys create --name my-app
 """
+
+
+def _command() -> str:
+    """Return how the command line of this installation is called from here."""
+    command = Path(sys.executable).parent / "localrouter"
+    found = shutil.which("localrouter")
+    if found is not None and Path(found).resolve() == command.resolve():
+        return "localrouter"
+    return str(command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

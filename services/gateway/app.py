@@ -168,16 +168,19 @@ def build(
 
 
 class _WakingJournal:
-    """The journal of the data plane: what is closed is also to be shipped."""
+    """The journal of the data plane: what is written is also to be synced and shipped."""
 
     def __init__(self, journal: Journal, outbox: Outbox) -> None:
         self._journal = journal
         self._wake = outbox.wake
-        self.opened = journal.opened
 
     @property
     def full(self) -> bool:
         return self._journal.full
+
+    def opened(self, request_id: str, opened: bytes) -> None:
+        self._journal.opened(request_id, opened)
+        self._wake()
 
     def closed(self, request_id: str, record: bytes) -> None:
         self._journal.closed(request_id, record)

@@ -64,6 +64,7 @@ class Journal:
         self.folder = folder
         self._lock = _lock(folder)
         self._segments: dict[int, _Segment] = {}
+        self._acked_fd = os.open(folder / "acked", os.O_RDWR | os.O_CREAT, 0o600)
         self._acked = self._read_acked()
         self._homes: dict[bytes, _Segment] = {}
         cut_short = self._replay()
@@ -170,9 +171,7 @@ class Journal:
     def acknowledge(self, position: Position) -> None:
         """Note that the log holds every record before ``position``, and let go of what nobody needs."""
         self._acked = position
-        temporary = self.folder / "acked.tmp"
-        temporary.write_bytes(_ACKED.pack(*position))
-        temporary.replace(self.folder / "acked")
+        os.pwrite(self._acked_fd, _ACKED.pack(*position), 0)
         self._forget()
 
     def sync(self) -> None:
@@ -184,8 +183,8 @@ class Journal:
     def close(self) -> None:
         """Sync and let go of the folder."""
         self.sync()
-        os.close(self._fd)
-        os.close(self._lock)
+        for descriptor in (self._fd, self._acked_fd, self._lock):
+            os.close(descriptor)
 
     def _write(self, kind: int, request: bytes, payload: bytes) -> None:
         entry = _HEADER.pack(kind, len(payload), zlib.crc32(payload), request) + payload
@@ -251,10 +250,10 @@ class Journal:
             yield Entry(kind, request, payload, offset + at)
 
     def _read_acked(self) -> Position:
-        try:
-            number, offset = _ACKED.unpack((self.folder / "acked").read_bytes())
-        except (FileNotFoundError, struct.error):
+        raw = os.pread(self._acked_fd, _ACKED.size, 0)
+        if len(raw) != _ACKED.size:
             return (0, 0)
+        number, offset = _ACKED.unpack(raw)
         return number, offset
 
     def _path(self, number: int) -> Path:

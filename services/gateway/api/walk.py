@@ -88,7 +88,7 @@ class Walk:
             )
             match step:
                 case Retry(delay_ms):
-                    await asyncio.sleep(delay_ms / 1000)
+                    await self._pause(delay_ms)
                 case NextCandidate():
                     await self._leave(candidate, step)
                     tries = 0
@@ -106,7 +106,12 @@ class Walk:
             window = candidate.context_window or 0
             self._order = [other for other in self._order if (other.context_window or window + 1) > window]
         if step.pause_ms and self._order and self._order[0].provider_id == candidate.provider_id:
-            await asyncio.sleep(step.pause_ms / 1000)
+            await self._pause(step.pause_ms)
+
+    async def _pause(self, pause_ms: int) -> None:
+        """Wait before another attempt: the vendor's time, not ours."""
+        self._exchange.upstream_s += pause_ms / 1000
+        await asyncio.sleep(pause_ms / 1000)
 
     async def _attempt(self, candidate: Candidate) -> Fail | None:
         """Ask one candidate; returns None when the client has its answer."""

@@ -1,4 +1,4 @@
-"""What the journal knows of a request before its first upstream byte: enough to account for it if nothing else comes."""
+"""What the journal knows of a request before its first upstream byte: enough to account for it, come what may."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from shared.kernel.errors import ContractBroken
 
 
 class Opened(msgspec.Struct, array_like=True):
-    """A request on its way to a candidate. Written for every request, so it is an array and holds no more than needed."""
+    """A request on its way to a candidate; written for every request, so an array that holds no more than needed."""
 
     id: str
     time: str

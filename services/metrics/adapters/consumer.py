@@ -18,6 +18,9 @@ from shared.log.port import LR_USAGE, EventLog, Position, Recorded
 
 T = TypeVar("T")
 
+_APART_S: Final = 0.25
+"""How far apart transactions begin, unless a full batch waits already."""
+_LOOK_S: Final = 0.02
 _MESSAGES: Final = 8
 """A transaction takes at most these, each with at most 256 records."""
 _WAITING: Final = 2 * _MESSAGES
@@ -161,10 +164,15 @@ class Consumer:
                 await waiting.put(recorded)
 
     async def _write(self, writer: Writer, waiting: asyncio.Queue[Recorded]) -> None:
-        # What arrived while the last transaction ran is the next one: batches grow with the load, and a lone message
-        # waits for nothing.
+        # A transaction costs milliseconds whatever it holds, and its thread keeps the loop from the interpreter: so
+        # under load there are few, and a message after a pause waits for nothing.
+        loop = asyncio.get_running_loop()
+        next_at = loop.time()
         while True:
             messages = [await waiting.get()]
+            while waiting.qsize() < _MESSAGES - 1 and (left := next_at - loop.time()) > 0:  # noqa: ASYNC110  bounded by time
+                await asyncio.sleep(min(left, _LOOK_S))
+            next_at = loop.time() + _APART_S
             while len(messages) < _MESSAGES and not waiting.empty():
                 messages.append(waiting.get_nowait())
             await self._apply(writer, messages)
