@@ -5,7 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -127,10 +127,13 @@ def build(
             return None
         return f"This gateway is cut off from its log for {away:.0f} s and cannot know which keys still hold."
 
+    def log_state() -> dict[str, Any]:
+        return {"connected": log.connected(), "away_s": watch.away_for_s(), "waiting_bytes": journal.waiting_bytes()}
+
     async def own_readiness() -> list[str]:
         return not_ready()
 
-    health_view = HealthView(catalog, health, {"gateway": own_readiness, **readiness}, problems)
+    health_view = HealthView(catalog, health, {"gateway": own_readiness, **readiness}, problems, log_state)
     app = PublicApp(
         data_plane=data_plane,
         admin={**_admin_of(services), **_own_admin(keys, health_view)},

@@ -17,6 +17,7 @@ from shared.log.nats import NatsLog
 from shared.log.port import SECRETS, EventLog
 from shared.log.secrets import SecretStore
 from shared.log.snapshots import SnapshotStore
+from shared.log.streams import verify
 from shared.runtime.asgi import App
 from shared.runtime.logging import configure_logging
 from shared.runtime.master_key import load_master_key
@@ -142,11 +143,16 @@ async def _run_service(name: str, build: Callable[[Surroundings], Running]) -> N
 
 
 async def connect_log(name: str, place: Place) -> NatsLog:
-    """Connect to the NATS server that the settings name; raises StartRefused, LogUnavailable."""
+    """Connect to the NATS server that the settings name and see that the log was set up.
+
+    Raises StartRefused, LogUnavailable, LogDamaged.
+    """
     nats = place.settings.nats
     if nats.url is None:
         raise StartRefused("nats.url is not set: a service of its own needs a NATS server (or use `localrouter up`)")
-    return await NatsLog.connect(nats.url, user=nats.user or name, password=_nats_password(nats), name=name)
+    event_log = await NatsLog.connect(nats.url, user=nats.user or name, password=_nats_password(nats), name=name)
+    await verify(event_log.connection)
+    return event_log
 
 
 def service_token(place: Place) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from asyncio import TimerHandle, Transport
 from collections import deque
@@ -215,6 +216,7 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
         self._stopping.set()
         if self.force_exit:
+            logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
             for task in list(self.server_state.tasks):
                 task.cancel()
 
@@ -222,6 +224,11 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave signals to the process."""
         yield
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's is about anything but the tasks that were just cancelled on purpose."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -105,7 +105,7 @@ def test_the_ledger_equals_what_the_sdk_saw_to_the_token(sdk: Sdk, system: Syste
             seen["output"] += usage.completion_tokens
 
     def counted() -> dict[str, Any] | None:
-        totals = system.http.get("/usage", params={"key": name}).json()["totals"]
+        totals = system.command("usage", "--key", name)["totals"]
         return totals if totals["requests"] >= 10 else None
 
     totals = until(counted, "ten requests in the ledger")

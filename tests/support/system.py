@@ -53,6 +53,7 @@ class System:
 
     def __init__(self, url: str, admin_token: str) -> None:
         self.url = url
+        self._admin_token = admin_token
         self.http = httpx.Client(
             base_url=f"{url}/admin/v1", headers={"authorization": f"Bearer {admin_token}"}, timeout=20
         )
@@ -99,6 +100,14 @@ class System:
             cursor = page["next_cursor"]
             if cursor is None:
                 return items
+
+    def command(self, *arguments: str) -> Any:
+        """Run the command line against this system and return the JSON that it prints."""
+        given = {"LOCALROUTER_URL": self.url, "LOCALROUTER_ADMIN_TOKEN": self._admin_token, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "services.cli", *arguments, "--json"]
+        done = subprocess.run(command, env=dict(os.environ) | given, capture_output=True, text=True, timeout=LIMIT_S)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     def requests(self, count: int) -> list[dict[str, Any]]:
         """Return the usage records, newest first, once there are ``count`` of them."""

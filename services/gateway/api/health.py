@@ -19,14 +19,17 @@ class HealthView:
         health: Health,
         services: Mapping[str, Readiness],
         degraded: Callable[[], list[str]],
+        log: Callable[[], dict[str, Any]],
     ) -> None:
+        """``services`` are asked; ``degraded`` and ``log`` are known here."""
         self._catalog = catalog
         self._health = health
         self._services = services
         self._degraded = degraded
+        self._log = log
 
     async def view(self) -> dict[str, Any]:
-        """Return ``{status, providers, services, degraded}``."""
+        """Return ``{status, services, providers, log, degraded}``."""
         services = {name: await ask() for name, ask in self._services.items()}
         degraded = self._degraded()
         return {
@@ -35,6 +38,7 @@ class HealthView:
                 {"name": name, "ready": not reasons, "reasons": reasons} for name, reasons in services.items()
             ],
             "providers": [self._provider(found.provider_id, found.provider) for found in self._catalog.providers()],
+            "log": self._log(),
             "degraded": degraded,
         }
 

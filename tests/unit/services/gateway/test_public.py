@@ -44,6 +44,7 @@ async def test_health_and_metrics_are_there(world: World, client: httpx.AsyncCli
     assert b"localrouter_outbox_bytes" in (await client.get("/metrics", headers=ADMIN)).content
     health = (await client.get("/admin/v1/health", headers=ADMIN)).json()
     assert health["status"] == "ok"
+    assert health["log"] == {"connected": True, "away_s": 0.0, "waiting_bytes": 0}
     assert {item["provider"] for item in health["providers"]} == {"openai", "groq"}
 
 
