@@ -22,6 +22,8 @@ _HEADERS: Final[dict[int, tuple[Candidate, tuple[tuple[bytes, bytes], ...]]]] = 
 """What a candidate's headers are: the same for every answer it gives, and a plan's candidates are few."""
 _MAX_HEADERS: Final = 4_096
 _CUT: Final = Fail(kind=FailureKind.CUT, message="the answer ended without an end")
+_LEFT: Final = Fail(kind=FailureKind.CANCELLED, message="the client left")
+_BROKEN: Final = Fail(kind=FailureKind.MALFORMED, message="LocalRouter failed on this answer")
 
 
 class Walk:
@@ -136,10 +138,10 @@ class Walk:
                     head = answer.head = frame
                 elif type(frame) is Fail:
                     fail = frame
-        except asyncio.CancelledError:
-            left = Fail(kind=FailureKind.CANCELLED, message="the client left")
+        except BaseException as error:  # whatever ends it, the record says what the vendor was asked for
+            end = _LEFT if isinstance(error, asyncio.CancelledError) else _BROKEN
             exchange.upstream_s += clock.monotonic() - started
-            exchange.settle_failed(attempt_id, candidate, left, started_at, clock.monotonic() - started)
+            exchange.settle_failed(attempt_id, candidate, end, started_at, clock.monotonic() - started)
             raise
         finally:
             await frames.aclose()

@@ -96,7 +96,7 @@ def upstream_failed(failures: list[tuple[str, Fail]]) -> ApiError:
     else:
         code = "all_attempts_failed"
         vendor_refused_us = last.kind in (FailureKind.AUTHENTICATION, FailureKind.QUOTA)
-        passes_on = last.http_status is not None and last.http_status >= 429 and not vendor_refused_us
+        passes_on = last.http_status is not None and 429 <= last.http_status < 600 and not vendor_refused_us
         status = last.http_status if passes_on and last.http_status is not None else 502
     return ApiError(
         status,
