@@ -20,10 +20,10 @@ from services.gateway.projections.keys import KeyRing, KnownKey
 from services.gateway.projections.routes import Catalog, Health, Plans
 from shared.contracts.frames import Completions
 from shared.contracts.plan import Plan
-from shared.contracts.usage import RequestStatus
+from shared.contracts.usage import Exclusion, RequestStatus
 from shared.kernel.clock import Clock
 from shared.kernel.ids import NewId, is_uuid
-from shared.routing.choose import choose
+from shared.routing.choose import Choice, choose
 from shared.routing.needs import needs_of
 from shared.runtime.asgi import Receive, Scope, Send, header
 
@@ -190,11 +190,11 @@ class DataPlane:
         exchange.plan = plan = self._destination(key, names)
         exchange.needs = needs = needs_of(body)
         choice = choose(plan, needs, self._health.states, now=self._clock.now())
+        if options.policies.unpriced == "refuse":
+            choice = _priced(choice)
         exchange.excluded = choice.excluded
         if not choice.order:
             raise no_candidate(_why_nobody(choice.excluded))
-        if options.policies.unpriced == "refuse" and any(item.prices is None for item in choice.order):
-            choice = type(choice)(tuple(item for item in choice.order if item.prices is not None), choice.excluded)
         asked = {
             "dialect": exchange.dialect,
             "body": body,
@@ -374,6 +374,14 @@ def _allow_methods(scope: Scope, *methods: str) -> None:
         allow = ((b"allow", ", ".join(methods).encode()),)
         message = f"{scope['path']} takes {' or '.join(methods)}, not {scope['method']}."
         raise ApiError(405, "method_not_allowed", message, headers=allow)
+
+
+def _priced(choice: Choice) -> Choice:
+    """Return the choice without candidates whose price is unknown."""
+    unpriced = [item for item in choice.order if item.prices is None]
+    excluded = [Exclusion(provider=item.provider, model=item.model, cause="unpriced") for item in unpriced]
+    order = tuple(item for item in choice.order if item.prices is not None)
+    return Choice(order, (*choice.excluded, *excluded))
 
 
 def _why_nobody(excluded: tuple[Any, ...]) -> str:

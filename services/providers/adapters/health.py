@@ -190,7 +190,8 @@ class HealthBoard:
         if state.breaker.state != before.state:
             reopens = reopens_at(state.breaker, rules)
             state.due = state.due if reopens is None else min(state.due, reopens)
-            log.warning("breaker", provider=view.spec.slug, state=state.breaker.state, was=before.state)
+            say = log.info if state.health == "unhealthy" else log.warning  # what probes found was said already
+            say("breaker", provider=view.spec.slug, state=state.breaker.state, was=before.state)
             self._woken.set()
 
     async def _probe_all(self) -> None:
