@@ -91,6 +91,31 @@ def type_of(data: EventData | type[EventData]) -> tuple[str, int]:
     return _NAMES[data if isinstance(data, type) else type(data)]
 
 
+def wrap(
+    data: EventData,
+    *,
+    event_id: str,
+    time: datetime,
+    source: str,
+    subject: str,
+    actor: str | None = None,
+    previous: str | None = None,
+) -> Event:
+    """Return ``data`` in an envelope of its newest version."""
+    name, version = type_of(data)
+    return Event(
+        id=event_id,
+        type=name,
+        version=version,
+        source=source,
+        subject=subject,
+        time=time,
+        data=data,
+        actor=actor,
+        previous=previous,
+    )
+
+
 def registered() -> dict[str, tuple[int, type[EventData]]]:
     """Return every event type with its newest version and class."""
     return dict(_TYPES)

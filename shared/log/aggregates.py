@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from shared.contracts.config import NameFreed, NameTaken
-from shared.contracts.envelope import Event, EventData, chain_hash, encode_event, type_of
+from shared.contracts.envelope import Event, EventData, chain_hash, encode_event, wrap
 from shared.kernel.clock import Clock
 from shared.kernel.errors import Conflict, LogDamaged, LogUnavailable, OutcomeUnknown, Refusal
 from shared.kernel.ids import NewId
@@ -193,15 +193,12 @@ class Aggregates:
         return False
 
     def _envelope(self, kind: str, identity: str, data: EventData, actor: str, previous: str | None) -> Event:
-        name, version = type_of(data)
-        return Event(
-            id=self._new_id(),
-            type=name,
-            version=version,
+        return wrap(
+            data,
+            event_id=self._new_id(),
+            time=self._clock.now(),
             source=self._source,
             subject=f"{kind}/{identity}",
-            time=self._clock.now(),
-            data=data,
             actor=actor,
             previous=previous,
         )

@@ -4,8 +4,9 @@ Imported only when the admin API is loaded: FastAPI costs 20 MB that an idle gat
 """
 
 import base64
+import uuid
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.encoders import jsonable_encoder
@@ -21,6 +22,9 @@ ACTOR_HEADER = "x-localrouter-actor"
 """The name of the admin token, set by the gateway after it checked the token; a caller's own is dropped there."""
 
 _MAX_DIGITS = 18
+
+_NAMESPACE: Final = uuid.UUID("7b0f4f5c-58a4-4a0e-9d0a-0f6f5f1c2a11")
+"""In which an Idempotency-Key becomes an id."""
 
 T = TypeVar("T")
 
@@ -46,6 +50,10 @@ class Page(BaseModel, Generic[T]):
 Actor = Annotated[str, Header(alias=ACTOR_HEADER, include_in_schema=False)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="idempotency-key", max_length=200, description="Creating again with the same key creates nothing"),
+]
 IfMatch = Annotated[str | None, Header(alias="if-match", description="The version that was read, as its ETag")]
 
 
@@ -96,6 +104,11 @@ def _document(status: int, code: str, detail: str, members: dict[str, Any], head
 def refused(refusal: Refusal) -> Problem:
     """Return a refusal as the answer to raise."""
     return Problem(refusal.status, refusal.code, refusal.message)
+
+
+def derived_id(kind: str, idempotency_key: str) -> str:
+    """Return the id of the ``kind`` of resource that is created with this Idempotency-Key."""
+    return str(uuid.uuid5(_NAMESPACE, f"{kind}:{idempotency_key}"))
 
 
 def etag(version: int) -> str:

@@ -1,11 +1,10 @@
 """The gateway's own part of the admin API: keys, settings, health. Imported at its first request."""
 
-import uuid
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
-from fastapi import FastAPI, Header, Response
+from fastapi import FastAPI, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.gateway.api.health import HealthView
@@ -18,23 +17,20 @@ from shared.runtime.admin import (
     PREFIX,
     Actor,
     Cursor,
+    IdempotencyKey,
     IfMatch,
     Limit,
     Page,
     Problem,
     admin_app,
+    derived_id,
     etag,
     expected_version,
     paginate,
     refused,
 )
 
-IdempotencyKey = Annotated[str | None, Header(alias="idempotency-key", max_length=200)]
-
 T = TypeVar("T")
-
-_NAMESPACE = uuid.UUID("7b0f4f5c-58a4-4a0e-9d0a-0f6f5f1c2a11")
-"""Under which the id of a key created with an Idempotency-Key is derived from it."""
 
 
 class Strict(BaseModel):
@@ -198,7 +194,7 @@ def _add_keys(app: FastAPI, keys: Keys) -> None:
         body: KeyBody, response: Response, actor: Actor = "", idempotency_key: IdempotencyKey = None
     ) -> NewKeyView:
         """Make a key; ``key`` in the answer is its value, shown this once."""
-        identity = None if idempotency_key is None else str(uuid.uuid5(_NAMESPACE, idempotency_key))
+        identity = None if idempotency_key is None else derived_id("key", idempotency_key)
         existing = None if identity is None else keys.get(identity)
         if existing is not None:
             shown = _view(existing).model_dump(mode="json")

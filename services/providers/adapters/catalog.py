@@ -13,10 +13,10 @@ from services.providers.domain.catalog import Listed, Priced, catalogued, read_l
 from services.providers.domain.registry import VENDORS
 from services.providers.projections.providers import ProvidersFold, ProviderView
 from shared.contracts.catalog import CatalogRefreshed, Model, ProviderCatalog
-from shared.contracts.envelope import Event, encode_event, type_of
 from shared.kernel.clock import Clock
 from shared.kernel.errors import Conflict, LogError
 from shared.kernel.ids import NewId
+from shared.log.facts import Facts
 from shared.log.port import CATALOG, EventLog
 
 _TRIES: Final = 5
@@ -64,12 +64,11 @@ class CatalogKeeper:
         self._fold = fold
         self._api = api
         self._book = book
-        self._log = log_
         self._bucket = log_.bucket(CATALOG)
         self._built_in = built_in
         self._interval_s = interval_s
         self._clock = clock
-        self._new_id = new_id
+        self._facts = Facts(log_, clock=clock, new_id=new_id, source="providers")
         self._changed: set[str] = set()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -219,17 +218,7 @@ class CatalogKeeper:
             changed=tuple(sorted(key for key in new.keys() & old.keys() if new[key] != old[key])),
             revision=revision,
         )
-        name, version = type_of(data)
-        fact = Event(
-            id=self._new_id(),
-            type=name,
-            version=version,
-            source="providers",
-            subject=f"catalog/{after.provider_id}",
-            time=self._clock.now(),
-            data=data,
-        )
-        await self._log.publish(f"lr.facts.catalog.{after.provider_id}", encode_event(fact), message_id=fact.id)
+        await self._facts.publish(f"lr.facts.catalog.{after.provider_id}", data, about=f"catalog/{after.provider_id}")
         log.info("catalog refreshed", provider=after.provider, models=len(new), stale=after.stale)
 
     async def _keep(self) -> None:

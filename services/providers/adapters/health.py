@@ -15,11 +15,11 @@ from services.providers.domain.health import Probed, health_of, outcome_of_attem
 from services.providers.domain.registry import VENDORS
 from services.providers.projections.providers import ProvidersFold, ProviderView
 from shared.contracts.catalog import BreakerState, HealthChanged, HealthState
-from shared.contracts.envelope import Event, encode_event, type_of
 from shared.contracts.frames import Fail, Tail
 from shared.kernel.clock import Clock
 from shared.kernel.errors import LogError
 from shared.kernel.ids import NewId
+from shared.log.facts import Facts
 from shared.log.port import EventLog
 
 _JITTER: Final = 0.1
@@ -71,10 +71,9 @@ class HealthBoard:
         """``recovered`` is told the id of a provider that answers again."""
         self._fold = fold
         self._api = api
-        self._log = log_
         self._local_model = local_model
         self._clock = clock
-        self._new_id = new_id
+        self._facts = Facts(log_, clock=clock, new_id=new_id, source="providers")
         self._recovered = recovered
         self._states: dict[str, State] = {}
         self._failed: dict[str, str] = {}
@@ -230,17 +229,7 @@ class HealthBoard:
             reason=state.reason,
             epoch=self._epoch,
         )
-        name, version = type_of(data)
-        fact = Event(
-            id=self._new_id(),
-            type=name,
-            version=version,
-            source="providers",
-            subject=f"health/{view.id}",
-            time=self._clock.now(),
-            data=data,
-        )
-        await self._log.publish(f"lr.health.{view.id}", encode_event(fact), message_id=fact.id)
+        await self._facts.publish(f"lr.health.{view.id}", data, about=f"health/{view.id}")
         log.info("health", provider=view.spec.slug, health=state.health, reason=state.reason)
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:

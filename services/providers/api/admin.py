@@ -3,10 +3,9 @@
 Imported at its first request, see ``shared.runtime.admin``.
 """
 
-import uuid
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI, Query, Response
 
 from services.providers.api.models import add_models
 from services.providers.api.ports import Desk
@@ -40,11 +39,13 @@ from shared.runtime.admin import (
     PREFIX,
     Actor,
     Cursor,
+    IdempotencyKey,
     IfMatch,
     Limit,
     Page,
     Problem,
     admin_app,
+    derived_id,
     etag,
     expected_version,
     paginate,
@@ -52,13 +53,6 @@ from shared.runtime.admin import (
 )
 
 PROVIDERS: Final = f"{PREFIX}/providers"
-_IDS: Final = uuid.UUID("c0a2c4d5-5f0e-5d4e-8f52-0f5b3f1f9a11")
-"""The namespace in which an Idempotency-Key becomes a provider's id."""
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(alias="idempotency-key", max_length=255, description="Adding again with the same key adds nothing"),
-]
 
 
 def admin(desk: Desk) -> FastAPI:
@@ -102,7 +96,7 @@ def _writing(app: FastAPI, desk: Desk) -> None:
     async def add_provider(
         body: ProviderIn, response: Response, actor: Actor, idempotency_key: IdempotencyKey = None
     ) -> ProviderOut:
-        identity = desk.new_id() if idempotency_key is None else str(uuid.uuid5(_IDS, idempotency_key))
+        identity = desk.new_id() if idempotency_key is None else derived_id("provider", idempotency_key)
         existing = desk.fold.get(identity)
         if existing is not None:
             members: dict[str, Any] = {"resource": _shown(desk, existing).model_dump(mode="json")}

@@ -3,11 +3,11 @@
 import structlog
 
 from shared.contracts.catalog import PlanCompiled
-from shared.contracts.envelope import Event, encode_event, type_of
 from shared.contracts.plan import Plan, decode_plan, encode_plan
 from shared.kernel.clock import Clock
 from shared.kernel.errors import ContractBroken
 from shared.kernel.ids import NewId
+from shared.log.facts import Facts
 from shared.log.port import PLANS, Entry, EventLog
 
 _log = structlog.get_logger("router")
@@ -17,10 +17,8 @@ class PlanStore:
     """``lr_plans`` and the facts about it."""
 
     def __init__(self, log: EventLog, *, clock: Clock, new_id: NewId) -> None:
-        self._log = log
         self._bucket = log.bucket(PLANS)
-        self._clock = clock
-        self._new_id = new_id
+        self._facts = Facts(log, clock=clock, new_id=new_id, source="router")
 
     async def router_ids(self) -> list[str]:
         """Return the routers that have a plan."""
@@ -53,18 +51,7 @@ class PlanStore:
 
     async def _announce(self, plan: Plan, raw: bytes) -> None:
         data = PlanCompiled(router_id=plan.router_id, plan_hash=plan.hash, plan=raw)
-        name, version = type_of(data)
-        event = Event(
-            id=self._new_id(),
-            type=name,
-            version=version,
-            source="router",
-            subject=f"plan/{plan.router_id}",
-            time=self._clock.now(),
-            data=data,
-            actor="router",
-        )
-        await self._log.publish(f"lr.facts.plan.{plan.router_id}", encode_event(event), message_id=event.id)
+        await self._facts.publish(f"lr.facts.plan.{plan.router_id}", data, about=f"plan/{plan.router_id}")
 
 
 def _read(entry: Entry | None) -> Plan | None:

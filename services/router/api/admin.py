@@ -3,12 +3,11 @@
 Imported at its first request, see ``shared.runtime.admin``.
 """
 
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import FastAPI, Header, Response
+from fastapi import FastAPI, Response
 
 from services.router.api.schemas import PlanOut, RouterIn, RouterOut, plan_out, router_out
 from services.router.domain.router import (
@@ -31,11 +30,13 @@ from shared.runtime.admin import (
     PREFIX,
     Actor,
     Cursor,
+    IdempotencyKey,
     IfMatch,
     Limit,
     Page,
     Problem,
     admin_app,
+    derived_id,
     etag,
     expected_version,
     paginate,
@@ -43,13 +44,6 @@ from shared.runtime.admin import (
 )
 
 ROUTERS: Final = f"{PREFIX}/routers"
-_IDS: Final = uuid.UUID("6f1d3f52-6a0c-5d8e-9a3f-2b7c51e0a9d4")
-"""The namespace in which an Idempotency-Key becomes a router's id."""
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(alias="idempotency-key", max_length=255, description="Creating again with the same key creates nothing"),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +132,7 @@ def _writing(app: FastAPI, routers: Routers) -> None:
     async def create_router(
         body: RouterIn, response: Response, actor: Actor, idempotency_key: IdempotencyKey = None
     ) -> RouterOut:
-        router_id = RouterId(routers.new_id() if idempotency_key is None else _derived(idempotency_key))
+        router_id = RouterId(routers.new_id() if idempotency_key is None else derived_id("router", idempotency_key))
         existing = routers.world.routers.get(router_id)
         if existing is not None:
             members: dict[str, Any] = {"resource": router_out(existing).model_dump(mode="json")}
@@ -177,10 +171,6 @@ def _refused(refusal: Refusal, command: RouterCommand) -> Problem:
 
 def _slug(router: RouterView) -> str:
     return router.spec.slug
-
-
-def _derived(idempotency_key: str) -> str:
-    return str(uuid.uuid5(_IDS, idempotency_key))
 
 
 def _out(changed: Loaded[Router]) -> RouterOut:
