@@ -87,6 +87,15 @@ class Raw:
                 return seen
         raise AssertionError(f"no {mark!r} in {seen!r}")
 
+    def rest(self) -> bytes:
+        """Return what comes until the end of a chunked answer, as it came."""
+        seen = b""
+        while not seen.endswith(b"\r\n0\r\n\r\n"):
+            line = self.line()
+            assert line, f"the answer was cut after {len(seen)} bytes"
+            seen += line
+        return seen
+
     def closed(self) -> bool:
         """Wait for the end of the connection; False: bytes came instead."""
         try:
