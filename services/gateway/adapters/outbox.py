@@ -69,16 +69,16 @@ class Outbox:
                 return
 
     async def _ship(self) -> None:
-        position = self._journal.acked
-        while True:
+        """Ship what the journal holds now; what comes meanwhile is the next envelope's, or each would be of a record."""
+        position, end = self._journal.acked, self._journal.position
+        while position < end:
             records, after = self._journal.records_after(position, MAX_RECORDS, MAX_BYTES)
             if records:
                 name = f"{position[0]}:{position[1]}"
                 envelope = encode_usage_envelope(self._gateway, name, records)
                 message_id = f"{self._gateway}:{name}"
                 await self._log.publish(f"lr.usage.{self._gateway}", envelope, message_id=message_id)
-            if after != position:
-                self._journal.acknowledge(after)
-            position = after
-            if not records:
+            if after == position:
                 return
+            self._journal.acknowledge(after)
+            position = after
