@@ -95,7 +95,7 @@ def refuses_new(system: System, auth: str) -> bool:
         return True
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.faults)])
 def test_on_a_signal_a_running_stream_ends_whole_and_nothing_new_begins(
     tmp_path: Path, vendor: Wall, how: signal.Signals
 ) -> None:

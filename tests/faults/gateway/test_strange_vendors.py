@@ -102,7 +102,7 @@ def test_a_retry_after_that_is_none_harms_nobody(system: System, vendor: Wall, s
     ],
     ids=lambda body: body[:24],
 )  # fmt: skip
-@pytest.mark.parametrize("status", [200, 400, 422, 500])
+@pytest.mark.parametrize("status", [200, 400, *(pytest.param(more, marks=pytest.mark.faults) for more in (422, 500))])
 def test_an_error_of_any_form_is_one_clean_error(
     system: System, vendor: Wall, strange: Ask, body: str, status: int
 ) -> None:
