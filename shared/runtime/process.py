@@ -28,9 +28,6 @@ from shared.runtime.settings_file import home as home_folder
 from shared.runtime.settings_file import load_settings, log_folder
 from shared.runtime.token_files import SERVICE_VARIABLE, given_token, read_token
 
-SWITCH_S: Final = 0.000_5
-"""How long another thread may keep the interpreter from the loop that carries streams (Python's default: 5 ms)."""
-
 REFUSED: Final = 1
 """Exit code of a process that did not start."""
 
@@ -88,7 +85,6 @@ def run(name: str, build: Callable[[Surroundings], Running]) -> None:
 
 def run_process(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run ``main`` on uvloop; what keeps a process from starting is one sentence on stderr, never a traceback."""
-    sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)  # what a data folder holds is its owner's alone, however the folder itself was made
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
