@@ -24,6 +24,8 @@ from shared.runtime.nats_binary import nats_server_binary
 
 log = structlog.get_logger("nats")
 
+_MEMORY: Final = "64MiB"
+"""From here on its garbage collector works harder; it is no bound (https://pkg.go.dev/runtime, GOMEMLIMIT)."""
 _START_S: Final = 60.0
 """A large store is read before the port opens."""
 _STOP_S: Final = 10.0
@@ -138,7 +140,7 @@ class NatsServer:
                 os.fspath(nats_server_binary()),
                 "-c",
                 os.fspath(self._config),
-                env={KEY_VARIABLE: self._key},
+                env={KEY_VARIABLE: self._key, "GOMEMLIMIT": _MEMORY},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
