@@ -30,6 +30,8 @@ from shared.runtime.token_files import SERVICE_VARIABLE, given_token, read_token
 
 REFUSED: Final = 1
 """Exit code of a process that did not start."""
+INTERRUPTED: Final = 130
+"""Exit code of one that Ctrl-C ended while it started."""
 
 log = structlog.get_logger("process")
 
@@ -92,6 +94,8 @@ def run_process(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     except LocalRouterError as error:
         print(f"localrouter: {error}", file=sys.stderr)  # noqa: T201  the process has no log yet, or no more
         sys.exit(REFUSED)
+    except KeyboardInterrupt:  # before it served: from then on a signal is an orderly end
+        sys.exit(INTERRUPTED)
 
 
 async def serve(

@@ -197,6 +197,7 @@ def separate(folder: Path, **env: str) -> Iterator[System]:
 
         until(ready, "the gateway is ready")
         with System(url, (home / "admin-token").read_text().strip()) as system:
+            until(lambda: system.http.get("/health").json()["status"] == "ok", "every service is ready")
             yield system
     finally:
         processes.stop()

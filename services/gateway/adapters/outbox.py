@@ -69,7 +69,7 @@ class Outbox:
                 return
 
     async def _ship(self) -> None:
-        """Ship what the journal holds now; what comes meanwhile is the next envelope's, or each would be of a record."""
+        """Ship what the journal holds now; what comes meanwhile waits, or each envelope would hold one record."""
         position, end = self._journal.acked, self._journal.position
         while position < end:
             records, after = self._journal.records_after(position, MAX_RECORDS, MAX_BYTES)

@@ -13,7 +13,7 @@ from services.providers.adapters.credentials import Credentials, Usable
 from services.providers.adapters.traffic import TrafficWatch
 from services.providers.adapters.upstream import Upstream, endpoint, read_capped
 from services.providers.domain.dialect import Outgoing, Reader, malformed
-from services.providers.domain.errors import clean, error_in_answer, failed, read_error
+from services.providers.domain.errors import UNREADABLE, clean, error_in_answer, failed, read_error
 from services.providers.domain.registry import VENDORS
 from services.providers.domain.translate import translated
 from services.providers.domain.vendor import Vendor
@@ -198,7 +198,7 @@ class UpstreamCompletions:
 async def _no_stream(response: aiohttp.ClientResponse) -> Fail:
     """Return the failure of a status 200 that is one JSON document where a stream was asked for."""
     body = await _error_body(response)
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(*UNREADABLE):
         error = read_error(msgspec.json.decode(body))
         if error is not None:
             return error_in_answer(error)

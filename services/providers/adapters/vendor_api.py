@@ -8,7 +8,7 @@ import msgspec
 
 from services.providers.adapters.credentials import Credentials
 from services.providers.adapters.upstream import Upstream, endpoint, read_capped
-from services.providers.domain.errors import clean
+from services.providers.domain.errors import UNREADABLE, clean
 from services.providers.domain.registry import VENDORS
 from services.providers.projections.providers import ProviderView
 
@@ -81,5 +81,5 @@ class VendorApi:
             raise aiohttp.ClientPayloadError("the answer is larger than 32 MiB")
         try:
             return msgspec.json.decode(answer)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise ValueError(f"the answer is not JSON: {error}") from error

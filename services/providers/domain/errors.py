@@ -10,6 +10,9 @@ from services.providers.domain.retry_after import retry_after_ms
 from shared.contracts.frames import Fail, FailureKind
 from shared.kernel.redaction import redact
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding a vendor's bytes may raise: not JSON, not UTF-8, nested without end."""
+
 _MOST_WORDS: Final = 2_000
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -178,7 +181,7 @@ def failed(
     """
     try:
         error = read_error(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         error = None
     if error is None:
         words = " ".join(body[:_MOST_WORDS].decode("utf-8", "replace").split())

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from services.providers.domain.dialect import malformed
-from services.providers.domain.errors import error_in_answer, read_error
+from services.providers.domain.errors import UNREADABLE, error_in_answer, read_error
 from services.providers.domain.sse import DONE, EventTooLarge, Framer, event_data, split_events
 from services.providers.domain.usage import openai_usage, settled
 from shared.contracts.frames import Completion, Data, Fail, FailureKind, Frame, Tail
@@ -122,7 +122,7 @@ class StreamReader:
                 return [*self._data(kept), self._end()]
             try:
                 answer = _DECODER.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 return [*self._data(kept), self._fail(_not_read(data))]
             error = _error_in(answer, data)
             if error is not None:
@@ -194,7 +194,7 @@ def _plain_answers(body: bytes) -> list[_Answer] | None:
         return None
     try:
         answers = _BATCH.decode(b"[" + body[6:-2].replace(b"\n\ndata: ", b",") + b"]")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return None if any(answer.choices is None for answer in answers) else answers
 
@@ -222,7 +222,7 @@ def read_whole(request: Completion, body: bytes) -> list[Frame]:
     """Read a whole answer of status 200: its bytes and the tail, or the failure that it is."""
     try:
         answer = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return [_not_read(body)]
     error = _error_in(answer, body)
     if error is not None:
@@ -267,6 +267,6 @@ def _not_read(body: bytes) -> Fail:
     """The bytes do not read as this dialect: an error of another shape, or nothing at all."""
     try:
         error = read_error(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         error = None
     return malformed("the vendor's answer is not JSON of this dialect") if error is None else error_in_answer(error)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from services.providers.domain.dialect import malformed
-from services.providers.domain.errors import VendorError, error_in_answer
+from services.providers.domain.errors import UNREADABLE, VendorError, error_in_answer
 from services.providers.domain.ndjson import Lines, LineTooLarge
 from services.providers.domain.sse import DONE, encode_event
 from services.providers.domain.usage import ollama_usage, settled
@@ -134,7 +134,7 @@ class StreamReader:
         for raw in lines:
             try:
                 line = _DECODER.decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 return [*self._data(events), self._fail(malformed(_NOT_READ))]
             if line.error:
                 return [*self._data(events), self._fail(_error(line.error))]
@@ -192,7 +192,7 @@ def read_whole(request: Completion, created: int, body: bytes) -> list[Frame]:
     """Read a whole answer of status 200 (``created``: Unix seconds)."""
     try:
         line = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return [malformed(_NOT_READ)]
     if line.error:
         return [_error(line.error)]

@@ -163,6 +163,19 @@ async def test_a_kept_connection_that_died_is_no_error(house):
                 assert isinstance(last, Tail)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_answer_nested_without_end_is_a_failure_like_any_other(house, wall, status, stream):
+    deep = '{"choices":' + "[" * 100_000
+    body = f"data: {deep}\n\n" if stream and status == 200 else deep
+    kind = "text/event-stream" if stream and status == 200 else "application/json"
+    wall.script("small", does.Behaviour(status=status, body=body, content_type=kind))
+    async with house((PROVIDER, at(wall), None)) as running:
+        *_, last = await frames_of(running.completions, completion(stream=stream))
+    assert isinstance(last, Fail)
+    assert last.kind is (F.MALFORMED if status == 200 else F.SERVER_ERROR)
+
+
 async def test_an_answer_of_any_size_is_capped(house, wall):
     wall.script("small", does.Behaviour(body="{" + " " * (65 * 1024 * 1024) + "}"))
     async with house((PROVIDER, at(wall), None)) as running:
