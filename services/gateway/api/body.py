@@ -1,13 +1,20 @@
 """Reads a request's body within its limits of size and time."""
 
 import asyncio
+from typing import Any
 
 from services.gateway.domain.errors import ApiError, bad_request
 from shared.runtime.asgi import Message, Receive, Scope, header
+from shared.runtime.watchdog import Watchdog
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
-    """Return the body; raises ApiError 413 (too large), 415 (compressed), 408 (too slow), 400 (cut short)."""
+async def read_body(
+    scope: Scope, receive: Receive, max_bytes: int, timeout_s: float, task: asyncio.Task[Any] | None = None
+) -> bytes:
+    """Return the body; raises ApiError 413 (too large), 415 (compressed), 408 (too slow), 400 (cut short).
+
+    ``task`` is the running one, for a caller that knows it already.
+    """
     encoding = header(scope, b"content-encoding")
     if encoding is not None and encoding.lower() != b"identity":
         message = "Compressed request bodies are not taken; send the body as it is."
@@ -15,12 +22,17 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
     length = header(scope, b"content-length")
     if length is not None and length.isdigit() and int(length) > max_bytes:
         raise _too_large(max_bytes)
+    watchdog = Watchdog(task)
+    watchdog.arm(asyncio.get_running_loop().time() + timeout_s)
     try:
-        async with asyncio.timeout(timeout_s):
-            return await _receive_all(receive, max_bytes)
-    except TimeoutError:
+        return await _receive_all(receive, max_bytes)
+    except asyncio.CancelledError:
+        if not watchdog.expired():
+            raise
         message = f"The request's body did not arrive within {timeout_s:g} s."
         raise ApiError(408, "request_timeout", message, headers=((b"connection", b"close"),)) from None
+    finally:
+        watchdog.close()
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

@@ -182,7 +182,8 @@ class DataPlane:
             raise ApiError(503, "journal_full", "The usage journal is full: the log is away.", kind="server_error")
         options = key.options
         limit = min(options.max_body_bytes or self._max_body_bytes, self._max_body_bytes)
-        body = _parse(await read_body(scope, receive, limit, self._body_timeout_s), exchange.dialect)
+        task = asyncio.current_task()
+        body = _parse(await read_body(scope, receive, limit, self._body_timeout_s, task), exchange.dialect)
         names = requested_names(body)
         exchange.requested_model = ",".join(names)
         exchange.stream = body.get("stream") is True
@@ -216,11 +217,10 @@ class DataPlane:
             headers=headers,
             until=self._clock.monotonic() + _total_ms(scope, plan) / 1000,
         )
-        await self._watched(walk, exchange, receive)
+        await self._watched(walk, exchange, _Watch(receive, task))
 
-    async def _watched(self, walk: Walk, exchange: Exchange, receive: Receive) -> None:
+    async def _watched(self, walk: Walk, exchange: Exchange, watch: "_Watch") -> None:
         """Run the walk; a client that leaves cancels it."""
-        watch = _Watch(receive)
         watch.begin()
         try:
             await walk.run()
@@ -290,10 +290,10 @@ class RefusalCap:
 class _Watch:
     """Watches for the client to leave, and cancels the task that serves it."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, serving: asyncio.Task[Any] | None) -> None:
         self.left = False
         self._receive = receive
-        self._serving = asyncio.current_task()
+        self._serving = serving
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 

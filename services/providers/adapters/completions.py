@@ -21,6 +21,7 @@ from services.providers.projections.providers import ProviderView
 from shared.contracts.frames import Completion, Fail, FailureKind, Frame, Head, Tail
 from shared.contracts.usage import Tokens
 from shared.kernel.clock import Clock
+from shared.runtime.watchdog import Watchdog
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 MAX_ERROR: Final = 64 * 1024
@@ -103,12 +104,21 @@ class UpstreamCompletions:
         limits = request.timeouts
         began = asyncio.get_running_loop().time()
         total_at = began + limits.total_ms / 1_000
-        with self._in_use(vendor):
+        first_at = min(total_at, began + limits.first_token_ms / 1_000)
+        watchdog = Watchdog()
+        with self._in_use(vendor), contextlib.closing(watchdog):
+            watchdog.arm(first_at if request.stream else total_at)
             try:
                 response = await self._send(request, view, vendor, out, credential)
+            except asyncio.CancelledError:
+                if not watchdog.expired():
+                    raise
+                yield _not_sent(TimeoutError(), view, identity)
+                return
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 yield _not_sent(error, view, identity)
                 return
+            watchdog.rest()
             ended = False
             try:
                 if response.status != 200:
@@ -127,14 +137,21 @@ class UpstreamCompletions:
                     dropped_params=out.dropped,
                 )
                 if not request.stream:
-                    for frame in await _read_whole(response, out, total_at):
+                    watchdog.arm(total_at)
+                    frames = await _read_whole(response, out, watchdog)
+                    watchdog.rest()
+                    for frame in frames:
                         yield frame
                     return
-                reader = out.reader()
-                first_at = began + limits.first_token_ms / 1_000
-                async with contextlib.aclosing(
-                    _read_stream(response, reader, first_at=first_at, idle_s=limits.idle_ms / 1_000, total_at=total_at)
-                ) as frames:
+                stream = _read_stream(
+                    response,
+                    out.reader(),
+                    watchdog,
+                    first_at=first_at,
+                    idle_s=limits.idle_ms / 1_000,
+                    total_at=total_at,
+                )
+                async with contextlib.aclosing(stream) as frames:
                     async for frame in frames:
                         ended = isinstance(frame, Tail)
                         yield frame
@@ -163,23 +180,21 @@ class UpstreamCompletions:
         }
         if request.idempotency_key is not None:
             headers["idempotency-key"] = request.idempotency_key
-        answer_ms = min(limits.first_token_ms, limits.total_ms) if request.stream else limits.total_ms
-        async with asyncio.timeout(answer_ms / 1_000):
-            if vendor.slug == "local":
-                if self._local_model is None:
-                    raise OSError("the built-in model is not installed or switched off")
-                base_url, key = await self._local_model.address()
-                headers["authorization"] = f"Bearer {key}"
-            elif credential is not None:
-                headers["authorization"] = f"Bearer {credential.secret.reveal()}"
-            return await self._upstream.send(
-                "POST",
-                endpoint(base_url, out.path),
-                headers,
-                _ENCODE(out.body),
-                local=view.spec.local,
-                connect_s=limits.connect_ms / 1_000,
-            )
+        if vendor.slug == "local":
+            if self._local_model is None:
+                raise OSError("the built-in model is not installed or switched off")
+            base_url, key = await self._local_model.address()
+            headers["authorization"] = f"Bearer {key}"
+        elif credential is not None:
+            headers["authorization"] = f"Bearer {credential.secret.reveal()}"
+        return await self._upstream.send(
+            "POST",
+            endpoint(base_url, out.path),
+            headers,
+            _ENCODE(out.body),
+            local=view.spec.local,
+            connect_s=limits.connect_ms / 1_000,
+        )
 
     async def _refused(self, response: aiohttp.ClientResponse, view: ProviderView, credential: Usable | None) -> Fail:
         failure = failed(
@@ -215,11 +230,12 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body[:MAX_ERROR])
 
 
-async def _read_whole(response: aiohttp.ClientResponse, out: Outgoing, total_at: float) -> list[Frame]:
+async def _read_whole(response: aiohttp.ClientResponse, out: Outgoing, watchdog: Watchdog) -> list[Frame]:
     try:
-        async with asyncio.timeout_at(total_at):
-            body = await read_capped(response, MAX_ANSWER)
-    except TimeoutError:
+        body = await read_capped(response, MAX_ANSWER)
+    except asyncio.CancelledError:
+        if not watchdog.expired():
+            raise
         return [_timed_out("the vendor's answer took longer than the total limit")]
     except (aiohttp.ClientError, OSError) as error:
         return [Fail(kind=FailureKind.CUT, message=clean(f"the connection ended in the answer: {error}"))]
@@ -229,17 +245,24 @@ async def _read_whole(response: aiohttp.ClientResponse, out: Outgoing, total_at:
 
 
 async def _read_stream(
-    response: aiohttp.ClientResponse, reader: Reader, *, first_at: float, idle_s: float, total_at: float
+    response: aiohttp.ClientResponse,
+    reader: Reader,
+    watchdog: Watchdog,
+    *,
+    first_at: float,
+    idle_s: float,
+    total_at: float,
 ) -> AsyncGenerator[Frame, None]:
     """Read until the answer is over; until the model has begun ``first_at`` limits, then silence does."""
     content = response.content
     clock = asyncio.get_running_loop().time
     while True:
-        limit = clock() + idle_s if reader.alive else first_at
+        watchdog.arm(min(clock() + idle_s, total_at) if reader.alive else first_at)
         try:
-            async with asyncio.timeout_at(min(limit, total_at)):
-                data = await content.readany()
-        except TimeoutError:
+            data = await content.readany()
+        except asyncio.CancelledError:
+            if not watchdog.expired():
+                raise
             what = "silence, or the total limit" if reader.alive else "no token in time"
             yield _timed_out(f"the vendor's stream: {what}", reader.tokens())
             return
@@ -247,6 +270,8 @@ async def _read_stream(
             for frame in _cut(reader, error):
                 yield frame
             return
+        finally:
+            watchdog.rest()
         frames = reader.feed(data) if data else reader.finish()
         for frame in frames:
             if isinstance(frame, Tail | Fail):
