@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from shared.log.port import EventLog
 from shared.runtime.bootstrap import bootstrap_log
 from shared.runtime.logging import configure_logging
 from shared.runtime.master_key import load_master_key
-from shared.runtime.process import Place, run_process, serve
+from shared.runtime.process import Place, run_process, serve, settle_memory
 from shared.runtime.server import bind
 from shared.runtime.settings_file import log_folder
 from shared.runtime.token_files import admin_token
@@ -70,8 +69,7 @@ async def _serve(house: House, place: Place, bound: socket.socket, *, as_json: b
     try:
         await house.start()
         announced = _announced(place, await gateway.first_key(), as_json=as_json)
-        gc.collect()
-        gc.freeze()  # what is there now stays: no later collection walks through it
+        settle_memory()
         await serve(gateway.service.app, bound, place.settings, drain=gateway.drain, started=announced)
     finally:
         await house.stop()

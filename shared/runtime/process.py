@@ -1,6 +1,7 @@
 """One service in a process of its own: where it is, its log, its secrets, its life from start to signal."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -134,12 +135,23 @@ async def _run_service(name: str, build: Callable[[Surroundings], Running]) -> N
         bound = bind(running.host, running.port)
         try:
             await running.service.start()
+            settle_memory()
             log.info("started", host=running.host, port=running.port)
             await serve(running.service.app, bound, settings, drain=running.drain)
         finally:
             await running.service.stop()
     finally:
         await event_log.close()
+
+
+def settle_memory() -> None:
+    """Tell the garbage collector that what is there stays, and to look for cycles a tenth as often.
+
+    Call it once all is started. Requests leave no cycles behind, and looking for them took a tenth of their time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def connect_log(name: str, place: Place) -> NatsLog:
