@@ -99,7 +99,10 @@ class HealthBoard:
 
     def state(self, provider_id: str) -> State:
         """Return what is known of a provider."""
-        return self._states.setdefault(provider_id, State())
+        known = self._states.get(provider_id)
+        if known is None:
+            known = self._states[provider_id] = State()
+        return known
 
     def shown(self, provider_id: str) -> tuple[HealthState, str, BreakerState]:
         """Return health, why, and the breaker's state."""
