@@ -1,5 +1,6 @@
 """What the admin API does with keys and settings, without HTTP: commands in, the fold's view out."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -31,6 +32,7 @@ from shared.log.aggregates import Aggregates, Loaded
 from shared.log.folds import FoldRunner
 
 DEFAULT_NAME: Final = "my-app"
+ON_ITS_WAY_S: Final = 0.5
 MAX_GRACE: Final = timedelta(days=90)
 
 NewestPepper = Callable[[], tuple[str, bytes]]
@@ -72,7 +74,7 @@ class Keys:
         self, options: KeyOptions, *, actor: str, identity: str | None = None
     ) -> tuple[KnownKey, Secret] | Refusal:
         """Make a key whose target is there; its value is returned here and never again."""
-        return self.check_target(options.target) or await self.make(options, actor=actor, identity=identity)
+        return await self._check_target(options.target) or await self.make(options, actor=actor, identity=identity)
 
     async def make(
         self, options: KeyOptions, *, actor: str, identity: str | None = None
@@ -90,7 +92,7 @@ class Keys:
         self, known: KnownKey, options: KeyOptions, *, actor: str, expected_version: int | None
     ) -> KnownKey | Refusal:
         """Make everything editable be as ``options`` says."""
-        refusal = None if options.target == known.options.target else self.check_target(options.target)
+        refusal = None if options.target == known.options.target else await self._check_target(options.target)
         return refusal or await self._handle(known.id, ChangeKey(options), actor, expected_version)
 
     async def switch(self, key_id: str, on: bool, *, actor: str, expected_version: int | None) -> KnownKey | Refusal:
@@ -126,13 +128,22 @@ class Keys:
         self, defaults: RoutedDefaults, *, actor: str, expected_version: int | None
     ) -> Loaded[RoutedDefaults] | Refusal:
         """Make the routed defaults be as ``defaults`` says."""
-        refusal = self.check_target(defaults.default_target)
+        refusal = await self._check_target(defaults.default_target)
         return refusal or await self._aggregates.handle(
             SETTINGS, SETTINGS_ID, ChangeSettings(defaults), actor=actor, expected_version=expected_version
         )
 
-    def check_target(self, target: Target) -> Refusal | None:
-        """Return why nothing can be pointed at ``target``; None: it is there."""
+    async def _check_target(self, target: Target) -> Refusal | None:
+        """Return why nothing can be pointed at ``target``; None: it is there.
+
+        What another service made a moment ago may still be on its way here, so a missing one is waited for a little.
+        """
+        until = self._clock.monotonic() + ON_ITS_WAY_S
+        while (refusal := self._missing(target)) is not None and self._clock.monotonic() < until:  # noqa: ASYNC110  nobody tells of a change here
+            await asyncio.sleep(0.02)
+        return refusal
+
+    def _missing(self, target: Target) -> Refusal | None:
         if target.router is not None and self._plans.get(target.router) is None:
             known = ", ".join(sorted(plan.slug for plan in self._plans.all())) or "none"
             message = f"target: there is no router {ROUTER_PREFIX}{target.router}; there are: {known}"

@@ -1,9 +1,11 @@
 """The gateway's part of the admin API."""
 
+import asyncio
+
 import httpx
 import pytest
 
-from tests.support.gateway import ADMIN, World
+from tests.support.gateway import ADMIN, World, model
 
 
 async def made(client: httpx.AsyncClient, **fields: object) -> dict:
@@ -103,3 +105,10 @@ async def test_the_default_target_is_a_setting(world: World, client: httpx.Async
     assert changed.json()["default_target"] == {"model": "groq/llama"}
     assert (await client.get(path, headers=ADMIN)).json()["version"] == 1
     assert (await made(client))["target"] == {"model": "groq/llama"}
+
+
+async def test_a_target_that_is_on_its_way_is_waited_for(world: World, client: httpx.AsyncClient) -> None:
+    asking = asyncio.create_task(client.post("/admin/v1/keys", json={"target": {"model": "late/model"}}, headers=ADMIN))
+    await asyncio.sleep(0)
+    await world.publish(model("late", "model"))
+    assert (await asking).status_code == 201
