@@ -1,6 +1,7 @@
 """Attempts at a scripted vendor, from the request to the last frame."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -136,22 +137,27 @@ async def test_connections_are_kept_and_used_again(house, wall, stream):
 
 async def test_a_kept_connection_that_died_is_no_error(house):
     served = 0
+    serving: list[asyncio.Task[None]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the first request of a connection and reset it at the second."""
         nonlocal served
-        for turn in range(2):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
-            await reader.readexactly(length)
-            if turn == 1:
-                break
-            served += 1
+        task = asyncio.current_task()
+        assert task is not None
+        serving.append(task)
+        with contextlib.closing(writer.transport), contextlib.suppress(asyncio.IncompleteReadError):
+            served += (await read_request(reader)).startswith(b"POST")
             body = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}'
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
             writer.write(b"content-length: %d\r\n\r\n%s" % (len(body), body))
             await writer.drain()
-        writer.transport.abort()
+            await read_request(reader)
+            writer.transport.abort()
+
+    async def read_request(reader: asyncio.StreamReader) -> bytes:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0))
+        return head
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
@@ -161,6 +167,8 @@ async def test_a_kept_connection_that_died_is_no_error(house):
             for _ in range(6):
                 *_, last = await frames_of(running.completions, completion())
                 assert isinstance(last, Tail)
+        await asyncio.gather(*serving)
+    assert served == 6, "each was answered once"
 
 
 @pytest.mark.parametrize("stream", [False, True])
