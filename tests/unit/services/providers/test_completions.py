@@ -146,7 +146,8 @@ async def test_a_kept_connection_that_died_is_no_error(house):
         assert task is not None
         serving.append(task)
         with contextlib.closing(writer.transport), contextlib.suppress(asyncio.IncompleteReadError):
-            served += (await read_request(reader)).startswith(b"POST")
+            head = await read_request(reader)
+            served += head.startswith(b"POST")
             body = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}'
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
             writer.write(b"content-length: %d\r\n\r\n%s" % (len(body), body))
