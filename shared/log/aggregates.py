@@ -110,10 +110,8 @@ class Aggregates:
                 sequences = await self._log.append(*writes)
             except Conflict:
                 continue
-            except OutcomeUnknown:
-                if not await self._is_written(writes[0]):
-                    raise
-                return await self.load(decider, identity)
+            except OutcomeUnknown as unknown:
+                return await self._after_unknown(decider, identity, writes[0], unknown)
             return Loaded(after.state, after.version, sequences[0], after.last_hash)
         return Refusal("too_contended", f"{decider.kind} {identity} changes too fast; try again", 409)
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from shared.contracts.frames import Fail, FailureKind
+from shared.routing.following import smallest_retry_after_ms
 
 
 class ApiError(Exception):
@@ -89,7 +90,6 @@ def upstream_failed(failures: list[tuple[str, Fail]]) -> ApiError:
     if last.kind in _PASSED_ON:
         status = last.http_status if last.http_status and 400 <= last.http_status < 500 else 400
         return ApiError(status, last.code or _PASSED_ON[last.kind], last.message, param=last.param)
-    waits = [failure.retry_after_ms for _, failure in failures if failure.retry_after_ms is not None]
     attempts = "; ".join(f"{name}: {failure.kind} ({failure.message})" for name, failure in failures)
     if last.kind is FailureKind.TIMEOUT:
         status, code = 504, "upstream_timeout"
@@ -103,5 +103,5 @@ def upstream_failed(failures: list[tuple[str, Fail]]) -> ApiError:
         code,
         f"Every attempt failed. {attempts}",
         kind="rate_limit_error" if status == 429 else "server_error",
-        retry_after_ms=min(waits) if waits else None,
+        retry_after_ms=smallest_retry_after_ms(failure for _, failure in failures),
     )

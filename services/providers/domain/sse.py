@@ -118,20 +118,6 @@ def event_data(raw: bytes) -> bytes | None:
     return None if found is None else found.data
 
 
-class Parser:
-    """Bytes in, events out."""
-
-    __slots__ = ("_framer",)
-
-    def __init__(self) -> None:
-        self._framer = Framer()
-
-    def feed(self, data: bytes) -> list[ServerEvent]:
-        """Take bytes; return the events that are whole now. Raises EventTooLarge."""
-        whole = self._framer.feed(data)
-        return [found for raw in split_events(whole) if (found := parse_event(raw)) is not None]
-
-
 def encode_event(payload: bytes) -> bytes:
     """Return ``payload``, which holds no line end, as an event."""
     return b"data: " + payload + b"\n\n"

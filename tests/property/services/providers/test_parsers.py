@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from services.providers.domain import ndjson, sse
 from services.providers.domain.ndjson import Lines, LineTooLarge
 from services.providers.domain.passthrough import StreamReader
-from services.providers.domain.sse import EventTooLarge, Framer, Parser, ServerEvent
+from services.providers.domain.sse import EventTooLarge, Framer, ServerEvent, parse_event, split_events
 from shared.contracts.frames import Completion, Data, Tail
 
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
@@ -22,6 +22,16 @@ def pieces(raw: bytes, cuts: list[int]) -> list[bytes]:
 def feed_all(parser: Framer | Lines, raw: bytes, step: int) -> None:
     for at in range(0, len(raw), step):
         parser.feed(raw[at : at + step])
+
+
+class Parser:
+    """Bytes in, events out: what framing, splitting and parsing come to together."""
+
+    def __init__(self) -> None:
+        self._framer = Framer()
+
+    def feed(self, data: bytes) -> list[ServerEvent]:
+        return [found for raw in split_events(self._framer.feed(data)) if (found := parse_event(raw)) is not None]
 
 
 @st.composite
