@@ -145,9 +145,9 @@ async def _run_service(name: str, build: Callable[[Surroundings], Running]) -> N
 
 
 def settle_memory() -> None:
-    """Tell the garbage collector that what is there stays, and to look for cycles a tenth as often.
+    """Tell the garbage collector that what is there stays, and to look for cycles far less often.
 
-    Call it once all is started. Requests leave no cycles behind, and looking for them took a tenth of their time.
+    Call it once all is started. Looking took 5 to 9 % of a request's CPU (docs/explanation/performance.md).
     """
     gc.collect()
     gc.freeze()
