@@ -42,8 +42,6 @@ class NatsServer:
         self.users: dict[str, str] = {}
         """Passwords by user: ``bootstrap`` and one per service."""
         self.url = ""
-        self.monitor_url: str | None = None
-        """None: nothing listens for monitoring; what is asserted is asked over NATS."""
         self._folder = home / "nats"
         self._master = master
         self._max_store_bytes = max_store_bytes
