@@ -11,14 +11,21 @@ TokenSource = Literal["provider", "partial", "estimated", "none"]
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens in disjoint classes (``reasoning`` is a part of ``output``); their sum is the vendor's total."""
+    """Tokens in disjoint classes, ``input``, ``cached``, ``cache_write`` and ``output``: their sum is the vendor's total."""
 
     input: int = 0
     """Without ``cached`` and ``cache_write``."""
     cached: int = 0
     cache_write: int = 0
+    cache_write_1h: int = 0
+    """A part of ``cache_write``: what is kept for an hour costs more."""
+    audio_input: int = 0
+    """A part of ``input``."""
+    audio_output: int = 0
+    """A part of ``output``."""
     output: int = 0
     reasoning: int = 0
+    """A part of ``output``."""
     source: TokenSource = "none"
 
 

@@ -167,7 +167,7 @@ class CatalogKeeper:
             return [] if self._built_in is None else [self._built_in]
         try:
             body = await self._api.get(view, vendor.models_path, limit_s=_LIST_S)
-            if vendor.dialect != "ollama":
+            if vendor.speech != "ollama_chat":
                 return read_list(body)
             return await asyncio.gather(*(self._shown(view, model) for model in read_tags(body)))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

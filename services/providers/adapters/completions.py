@@ -131,7 +131,7 @@ class UpstreamCompletions:
                     self._credentials.accept(credential.id)
                 yield Head(
                     status=200,
-                    content_type="text/event-stream; charset=utf-8" if request.stream else "application/json",
+                    content_type=out.stream_type if request.stream else "application/json",
                     upstream_request_id=response.headers.get("x-request-id"),
                     credential_id=identity,
                     dropped_params=out.dropped,
@@ -176,6 +176,7 @@ class UpstreamCompletions:
             "accept-encoding": "identity",
             "user-agent": "LocalRouter",
             **vendor.headers,
+            **out.headers,
             **view.spec.options.headers,
         }
         if request.idempotency_key is not None:
@@ -186,7 +187,7 @@ class UpstreamCompletions:
             base_url, key = await self._local_model.address()
             headers["authorization"] = f"Bearer {key}"
         elif credential is not None:
-            headers["authorization"] = f"Bearer {credential.secret.reveal()}"
+            headers[vendor.auth.header] = vendor.auth.value(credential.secret.reveal())
         return await self._upstream.send(
             "POST",
             endpoint(base_url, out.path),

@@ -57,7 +57,7 @@ class VendorApi:
             headers["content-type"] = "application/json"
         credential = await self._credentials.of(view) if vendor.credential != "none" else None
         if credential is not None:
-            headers["authorization"] = f"Bearer {credential.secret.reveal()}"
+            headers[vendor.auth.header] = vendor.auth.value(credential.secret.reveal())
         elif vendor.credential == "required":
             raise NoCredential("no credential is set")
         async with asyncio.timeout(limit_s):

@@ -244,7 +244,7 @@ def vendor_out(vendor: Vendor) -> VendorOut:
         slug=vendor.slug,
         name=vendor.name,
         base_url=vendor.base_url,
-        dialect=vendor.dialect,
+        dialect=vendor.speech,
         credential=vendor.credential,
         environment=vendor.environment,
         local=vendor.local,

@@ -1,10 +1,11 @@
-"""What every translation between a client's and a vendor's dialect is: a request to send, a reader of the answer."""
+"""What a dialect is: pure functions from and to the canonical form, and the readers that the engine makes of them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
-from shared.contracts.frames import Fail, FailureKind, Frame
+from services.providers.domain.canonical import Answer, Ask, Delta, EmbedAsk, Embeddings, Json, Parameter
+from shared.contracts.frames import Completion, Fail, FailureKind, Frame
 from shared.contracts.usage import Tokens
 
 
@@ -42,6 +43,152 @@ class Outgoing:
     """Reads a whole answer: ``Data`` and ``Tail``, or one ``Fail``."""
     dropped: tuple[str, ...] = ()
     """Parameters of the client's that are not sent."""
+    stream_type: str = "text/event-stream; charset=utf-8"
+    """The content type of the stream that the client gets."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Sent besides the vendor's own."""
+    credential_id: str | None = None
+    """The credential that must be used, where what is referred to lies with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an answer's encoder must know of the request it answers."""
+
+    id: str
+    """Unique to the attempt, hexadecimal: ids of answers are made from it."""
+    model: str
+    """LocalRouter's name of the model: what a translated answer carries."""
+    created: int
+    """Unix seconds."""
+    ask: Ask
+    include_usage: bool = False
+    body: Json = field(default_factory=dict[str, Any])
+    """The client's own request, where an answer repeats parts of it."""
+
+
+class StreamDecoder(Protocol):
+    """Reads one vendor's stream, event after event; made per request, so no state outlives it."""
+
+    def feed(self, event: str, data: bytes) -> Iterable[Delta]:
+        """Take one event (its name, empty where it has none) or one line of JSON; raises Malformed."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Writes one client's stream."""
+
+    def encode(self, delta: Delta) -> bytes:
+        """Return whole events of the client's dialect, often one, sometimes none. ``Counted``, ``Finished`` are noted
+        where they are needed; ``Ended`` and ``Failed`` never come."""
+        ...
+
+    def end(self, tokens: Tokens) -> tuple[bytes, bytes]:
+        """Return the last events, and apart from them the dialect's end mark, which is sent after the record is
+        written."""
+        ...
+
+
+class Malformed(Exception):
+    """Bytes that are not the dialect; the message says what is missing."""
+
+
+class VendorFailed(Exception):
+    """An answer of status 200 that is an error: ``error`` in the vendor's own words (parsed JSON or text)."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__("the vendor answered an error")
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a vendor allows of a number, or how many of a list."""
+
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What the encoder of a vendor's request must know besides the request."""
+
+    native_id: str
+    max_output: int | None = None
+    """The model's own limit, where it is known."""
+    thinks: bool = False
+    """Whether the model is known to reason."""
+    quirks: frozenset[str] = frozenset()
+    """The vendor's deviations from the dialect (``Vendor.quirks``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """The client's side of a dialect for text: its name is ``Completion.dialect``."""
+
+    name: str
+    names: Mapping[Parameter, str]
+    """The dialect's own name of each parameter it can say: what a refusal names."""
+    decode_request: Callable[[Json], Ask]
+    """Raises Refused for a body of the wrong shape."""
+    encode_answer: Callable[[Answer, Asked], bytes]
+    stream_encoder: Callable[[Asked], StreamEncoder]
+    stream_type: str = "text/event-stream; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """The vendor's side of a dialect for text."""
+
+    name: str
+    path: str
+    """Where whole answers are asked; ``{model}`` is the vendor's id of the model."""
+    stream_path: str | None = None
+    """Where streams are asked, if elsewhere."""
+    takes: frozenset[Parameter]
+    """The parameters that the dialect can say."""
+    ranges: Mapping[Parameter, Range] = field(default_factory=dict[Parameter, Range])
+    encode_request: Callable[[Ask, Wire], Json]
+    """Encodes what ``takes`` allows; raises Refused for content that cannot be said."""
+    decode_answer: Callable[[Json], Answer]
+    """Raises Malformed, VendorFailed."""
+    stream_decoder: Callable[[], StreamDecoder]
+    framing: Literal["sse", "ndjson"] = "sse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedClient:
+    """The client's side of a dialect for vectors."""
+
+    name: str
+    decode_request: Callable[[Json], EmbedAsk]
+    encode_answer: Callable[[Embeddings, str], bytes]
+    """From vectors and LocalRouter's name of the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedSpeech:
+    """The vendor's side of a dialect for vectors."""
+
+    name: str
+    path: str
+    takes: frozenset[str]
+    """Of ``dimensions``, ``user``, ``truncate``, ``token inputs``."""
+    encode_request: Callable[[EmbedAsk, Wire], Json]
+    decode_answer: Callable[[Json], Embeddings]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Native:
+    """The same dialect on both sides: bytes go on untouched and are read at the side."""
+
+    name: str
+    path: str
+    request_body: Callable[[Completion, frozenset[str]], Json]
+    """The client's body with the vendor's model in it; the second argument is the vendor's quirks."""
+    reader: Callable[[Completion], Reader]
+    whole: Callable[[Completion, bytes], list[Frame]]
+    stream_type: str = "text/event-stream; charset=utf-8"
 
 
 def unsupported(param: str, message: str) -> Fail:

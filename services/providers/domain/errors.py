@@ -91,6 +91,11 @@ def read_error(body: object) -> VendorError | None:
     return None
 
 
+def error_of(value: object) -> VendorError:
+    """Return the error that a part of an answer is, whatever its shape: the block itself, or what holds one."""
+    return read_error(value) or _block(value or "the vendor answered an error", {})
+
+
 def _block(found: object, outer: dict[str, Any]) -> VendorError:
     if not isinstance(found, dict):
         return VendorError(_text(found) or "error", status=_status(outer.get("status_code")))

@@ -1,8 +1,11 @@
-"""Which vendors there are."""
+"""Which vendors and dialects there are."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from services.providers.domain.dialect import Client, EmbedClient, EmbedSpeech, Native, Speech
+from services.providers.domain.dialects import openai_chat
 from services.providers.domain.vendor import Vendor
 from services.providers.domain.vendors import (
     deepseek,
@@ -28,3 +31,17 @@ VENDORS: Final = MappingProxyType(
 def environment_vendors() -> list[Vendor]:
     """Return the vendors whose key may be found in an environment variable."""
     return [vendor for vendor in VENDORS.values() if vendor.environment is not None]
+
+
+CLIENTS: Final[Mapping[str, Client]] = MappingProxyType({client.name: client for client in ()})
+"""The dialects that clients ask for text in, by name."""
+SPEECHES: Final[Mapping[str, Speech]] = MappingProxyType({speech.name: speech for speech in ()})
+"""The dialects that vendors are asked for text in, by name."""
+NATIVES: Final[Mapping[str, Native]] = MappingProxyType(
+    {native.name: native for native in (openai_chat.NATIVE, openai_chat.COMPLETIONS_NATIVE)}
+)
+"""The dialects that pass through where client and vendor both speak them, by name."""
+EMBED_CLIENTS: Final[Mapping[str, EmbedClient]] = MappingProxyType({client.name: client for client in ()})
+"""The dialects that clients ask for vectors in, by name."""
+EMBED_SPEECHES: Final[Mapping[str, EmbedSpeech]] = MappingProxyType({speech.name: speech for speech in ()})
+"""The dialects that vendors are asked for vectors in, by name."""

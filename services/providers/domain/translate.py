@@ -1,35 +1,115 @@
 """Which dialect the client speaks, which the vendor: the way from the one to the other."""
 
 import re
+from functools import partial
 
-from services.providers.domain.dialect import Outgoing, unsupported
-from services.providers.domain.dialects import ollama, openai_chat, openai_completions
+from services.providers.domain.canonical import Refused
+from services.providers.domain.dialect import Asked, EmbedClient, Native, Outgoing, Reader, Wire, unsupported
+from services.providers.domain.dialects import ollama, openai_completions
+from services.providers.domain.embedding import fitted_inputs, read_embeddings
+from services.providers.domain.fit import fitted
+from services.providers.domain.profiles import capabilities_from_name
+from services.providers.domain.registry import CLIENTS, EMBED_CLIENTS, EMBED_SPEECHES, NATIVES, SPEECHES
+from services.providers.domain.translating import TranslatedStream, read_translated
 from services.providers.domain.vendor import Vendor
+from shared.contracts.catalog import Capability
 from shared.contracts.frames import Completion, Fail
 
 
 def translated(request: Completion, vendor: Vendor, created: int) -> Outgoing | Fail:
     """Return the request as ``vendor`` understands it, or what it cannot carry (``created``: Unix seconds)."""
-    match request.dialect:
-        case "openai_chat":
-            return _chat(request, vendor, created)
-        case "openai_completions":
-            if vendor.completions_path and re.fullmatch(vendor.completions_models, request.native_id):
-                body = openai_chat.request_body(request, vendor)
-                return openai_completions.outgoing(request, vendor.completions_path, body)
-            chat = openai_completions.as_chat(request)
-            if isinstance(chat, Fail):
-                return chat
-            asked, dropped = chat
-            found = _chat(asked, vendor, created)
-            return found if isinstance(found, Fail) else openai_completions.over_chat(found, dropped)
-        case other:
-            return unsupported("dialect", f"requests in {other} are not known here")
+    native = NATIVES.get(request.dialect)
+    if native is not None and _speaks(vendor, native.name, request.native_id):
+        return _passed_through(request, vendor, native)
+    if request.dialect == "openai_chat" and vendor.speech == "ollama_chat":
+        return ollama.outgoing(request, vendor, created)
+    if request.dialect == "openai_completions" and request.dialect not in CLIENTS:
+        chat = openai_completions.as_chat(request)
+        if isinstance(chat, Fail):
+            return chat
+        found = translated(chat[0], vendor, created)
+        return found if isinstance(found, Fail) else openai_completions.over_chat(found, chat[1])
+    try:
+        if request.dialect in EMBED_CLIENTS:
+            return _embedding(request, vendor, EMBED_CLIENTS[request.dialect])
+        if request.dialect in CLIENTS:
+            return _text(request, vendor, created)
+    except Refused as refused:
+        return unsupported(refused.param, str(refused))
+    return unsupported("dialect", f"requests in {request.dialect} are not known here")
 
 
-def _chat(request: Completion, vendor: Vendor, created: int) -> Outgoing | Fail:
-    match vendor.dialect:
-        case "openai_chat":
-            return openai_chat.outgoing(request, vendor)
-        case "ollama":
-            return ollama.outgoing(request, vendor, created)
+def _speaks(vendor: Vendor, dialect: str, native_id: str) -> bool:
+    if dialect not in vendor.speaks:
+        return False
+    pattern = vendor.only.get(dialect)
+    return pattern is None or re.fullmatch(pattern, native_id) is not None
+
+
+def _passed_through(request: Completion, vendor: Vendor, native: Native) -> Outgoing:
+    return Outgoing(
+        path=vendor.path(native.name, request.native_id),
+        body=native.request_body(request, vendor.quirks),
+        reader=partial(native.reader, request),
+        whole=partial(native.whole, request),
+        stream_type=native.stream_type,
+    )
+
+
+def _text(request: Completion, vendor: Vendor, created: int) -> Outgoing:
+    client, speech = CLIENTS[request.dialect], SPEECHES[vendor.speech]
+    ask, dropped = fitted(
+        client.decode_request(request.body),
+        names=client.names,
+        takes=speech.takes - vendor.lacks,
+        ranges={**speech.ranges, **vendor.ranges},
+        whose=vendor.name,
+        drop=request.drop_params,
+    )
+    asked = Asked(
+        id=request.attempt_id.replace("-", ""),
+        model=request.model,
+        created=created,
+        ask=ask,
+        include_usage=request.include_usage,
+        body=request.body,
+    )
+    path = vendor.path(speech.name, request.native_id)
+    if request.stream and speech.stream_path is not None:
+        path = speech.stream_path.replace("{model}", request.native_id)
+    return Outgoing(
+        path=path,
+        body=speech.encode_request(ask, _wire(request, vendor)),
+        reader=partial(TranslatedStream, request, asked, speech, client),
+        whole=partial(read_translated, request, asked, speech, client),
+        dropped=dropped,
+        stream_type=client.stream_type,
+    )
+
+
+def _embedding(request: Completion, vendor: Vendor, client: EmbedClient) -> Outgoing:
+    if vendor.embeds is None:
+        raise Refused("model", f"{vendor.name} has no embeddings here")
+    speech = EMBED_SPEECHES[vendor.embeds]
+    ask, dropped = fitted_inputs(client.decode_request(request.body), speech, vendor.name, drop=request.drop_params)
+    whole = partial(read_embeddings, request, ask, speech, client)
+    return Outgoing(
+        path=vendor.path(speech.name, request.native_id),
+        body=speech.encode_request(ask, _wire(request, vendor)),
+        reader=_no_stream,
+        whole=whole,
+        dropped=dropped,
+    )
+
+
+def _wire(request: Completion, vendor: Vendor) -> Wire:
+    return Wire(
+        native_id=request.native_id,
+        max_output=request.max_output,
+        thinks=Capability.REASONING in capabilities_from_name(request.native_id, ()),
+        quirks=vendor.quirks,
+    )
+
+
+def _no_stream() -> Reader:
+    raise AssertionError("vectors are never streamed")

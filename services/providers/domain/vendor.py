@@ -1,38 +1,62 @@
-"""What a vendor is: the facts by which one that speaks a known dialect is reached, as data."""
+"""What a vendor is: the facts by which one that speaks known dialects is reached, as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
+from services.providers.domain.canonical import Parameter
+from services.providers.domain.dialect import Range
 from shared.contracts.catalog import Capability
 
-VendorDialect = Literal["openai_chat", "ollama"]
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """The header that carries the credential."""
+
+    header: str = "authorization"
+    prefix: str = "Bearer "
+
+    def value(self, secret: str) -> str:
+        """Return the header's value."""
+        return self.prefix + secret
+
+
+BEARER: Final = Auth()
+CHAT: Final[Mapping[str, str]] = {"openai_chat": "/chat/completions"}
+"""What most vendors speak: OpenAI's chat at its usual place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
-    """One vendor. Paths are relative to the base URL."""
+    """One vendor. Paths are relative to the base URL; ``{model}`` in one is the vendor's id of the model."""
 
     slug: str
     name: str
     base_url: str | None
     """Where its API is; None: every provider of this vendor brings its own."""
-    dialect: VendorDialect
     docs: str
     """The API's documentation, where these facts are from."""
+    speaks: Mapping[str, str] = field(default_factory=lambda: dict(CHAT))
+    """The dialects it speaks, with the path of each: requests of clients in the same dialect pass through."""
+    speech: str = "openai_chat"
+    """The dialect that it is asked in when the client speaks another."""
+    embeds: str | None = None
+    """The dialect that vectors are asked in; None: it has none."""
+    only: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Pattern of the models that a dialect of ``speaks`` is limited to, where it is."""
+    auth: Auth = BEARER
     credential: Literal["required", "optional", "none"] = "required"
-    """Whether a bearer token is sent."""
+    """Whether a credential is sent."""
     environment: str | None = None
     """The environment variable that customarily holds its key."""
-    chat_path: str = "/chat/completions"
-    completions_path: str | None = None
-    """Where it serves OpenAI's older completions; None: it has chat alone."""
-    completions_models: str = ".*"
-    """Pattern of the models that have completions where there are any."""
     models_path: str = "/models"
     """Lists the models, costs nothing and needs the credential: also the health probe."""
-    stream_usage: bool = True
-    """Whether it takes ``stream_options.include_usage``."""
+    lacks: frozenset[Parameter] = frozenset()
+    """Parameters that its dialect knows and it does not take."""
+    ranges: Mapping[Parameter, Range] = field(default_factory=dict[Parameter, Range])
+    """What it allows of numbers, where that is less than its dialect."""
+    quirks: frozenset[str] = frozenset()
+    """Deviations from the dialect; each dialect's module names the ones it knows."""
     abort_stops_billing: bool = True
     """Whether closing the connection ends generation, so that nothing more is billed."""
     capabilities: tuple[Capability, ...] = (Capability.CHAT, Capability.TOOLS, Capability.JSON_SCHEMA)
@@ -45,3 +69,7 @@ class Vendor:
     """Sent with every request."""
     price_book: str | None = None
     """Its id in the price data; None: no public price."""
+
+    def path(self, dialect: str, native_id: str) -> str:
+        """Return where requests of a dialect that it speaks go."""
+        return self.speaks[dialect].replace("{model}", native_id)

@@ -66,7 +66,7 @@ def outgoing(request: Completion, vendor: Vendor, created: int) -> Outgoing | Fa
     except _Refused as refused:
         return unsupported(refused.param, str(refused))
     return Outgoing(
-        path=vendor.chat_path,
+        path=vendor.path("ollama_chat", request.native_id),
         body=body,
         reader=partial(StreamReader, request, created),
         whole=partial(read_whole, request, created),

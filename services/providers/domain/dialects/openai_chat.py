@@ -3,29 +3,20 @@
 https://platform.openai.com/docs/api-reference/chat/create
 """
 
-from functools import partial
 from typing import Any, Final, cast
 
-from services.providers.domain.dialect import Outgoing
+from services.providers.domain.dialect import Native
 from services.providers.domain.passthrough import StreamReader, read_whole
-from services.providers.domain.vendor import Vendor
 from shared.contracts.frames import Completion
 
 _OURS: Final = ("models",)
 
 
-def outgoing(request: Completion, vendor: Vendor) -> Outgoing:
-    """Return the request to send."""
-    return Outgoing(
-        path=vendor.chat_path,
-        body=request_body(request, vendor),
-        reader=partial(StreamReader, request),
-        whole=partial(read_whole, request),
-    )
+def request_body(request: Completion, quirks: frozenset[str]) -> dict[str, Any]:
+    """Return the client's body with the vendor's model, usage asked for in streams, LocalRouter's own fields gone.
 
-
-def request_body(request: Completion, vendor: Vendor) -> dict[str, Any]:
-    """Return the client's body with the vendor's model, usage asked for in streams, LocalRouter's own fields gone."""
+    Quirks: ``no stream_options`` (the vendor counts unasked and refuses the field).
+    """
     body = dict(request.body)
     body["model"] = request.native_id
     for name in _OURS:
@@ -35,7 +26,7 @@ def request_body(request: Completion, vendor: Vendor) -> dict[str, Any]:
         del body["usage"]
     if not request.stream:
         body.pop("stream_options", None)
-    elif vendor.stream_usage:
+    elif "no stream_options" not in quirks:
         options = body.get("stream_options")
         given = cast("dict[str, Any]", options) if isinstance(options, dict) else {}
         body["stream_options"] = {**given, "include_usage": True}
@@ -44,3 +35,11 @@ def request_body(request: Completion, vendor: Vendor) -> dict[str, Any]:
     if request.stream:
         body["stream"] = True
     return body
+
+
+NATIVE: Final = Native(
+    name="openai_chat", path="/chat/completions", request_body=request_body, reader=StreamReader, whole=read_whole
+)
+COMPLETIONS_NATIVE: Final = Native(
+    name="openai_completions", path="/completions", request_body=request_body, reader=StreamReader, whole=read_whole
+)

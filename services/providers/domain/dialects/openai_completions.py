@@ -10,7 +10,6 @@ from typing import Any, Final, cast
 import msgspec
 
 from services.providers.domain.dialect import Outgoing, Reader, unsupported
-from services.providers.domain.passthrough import StreamReader, read_whole
 from services.providers.domain.sse import encode_event, event_data, split_events
 from shared.contracts.frames import Completion, Data, Fail, Frame
 from shared.contracts.usage import Tokens
@@ -23,11 +22,6 @@ _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "logprobs": (),
 }
 """What a chat cannot do, with the values that ask for nothing."""
-
-
-def outgoing(request: Completion, path: str, body: dict[str, Any]) -> Outgoing:
-    """Return the request to send to a vendor that has completions at ``path``, its body as chat's own is made."""
-    return Outgoing(path=path, body=body, reader=partial(StreamReader, request), whole=partial(read_whole, request))
 
 
 def as_chat(request: Completion) -> tuple[Completion, tuple[str, ...]] | Fail:

@@ -8,7 +8,6 @@ VENDOR: Final = Vendor(
     slug="deepseek",
     name="DeepSeek",
     base_url="https://api.deepseek.com/v1",
-    dialect="openai_chat",
     docs="https://api-docs.deepseek.com/api/create-chat-completion",
     environment="DEEPSEEK_API_KEY",
     price_book="deepseek",

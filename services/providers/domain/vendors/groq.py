@@ -8,7 +8,6 @@ VENDOR: Final = Vendor(
     slug="groq",
     name="Groq",
     base_url="https://api.groq.com/openai/v1",
-    dialect="openai_chat",
     docs="https://console.groq.com/docs/api-reference",
     environment="GROQ_API_KEY",
     price_book="groq",

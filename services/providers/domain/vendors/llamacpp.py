@@ -8,10 +8,9 @@ VENDOR: Final = Vendor(
     slug="llamacpp",
     name="llama.cpp",
     base_url="http://localhost:8080/v1",
-    dialect="openai_chat",
     docs="https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
     credential="optional",
-    completions_path="/completions",
+    speaks={"openai_chat": "/chat/completions", "openai_completions": "/completions"},
     prefill=True,
     local=True,
 )

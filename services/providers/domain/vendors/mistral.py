@@ -8,9 +8,8 @@ VENDOR: Final = Vendor(
     slug="mistral",
     name="Mistral",
     base_url="https://api.mistral.ai/v1",
-    dialect="openai_chat",
     docs="https://docs.mistral.ai/api/",
     environment="MISTRAL_API_KEY",
-    stream_usage=False,
+    quirks=frozenset({"no stream_options"}),
     price_book="mistral",
 )

@@ -8,8 +8,7 @@ VENDOR: Final = Vendor(
     slug="openai-compatible",
     name="OpenAI-compatible",
     base_url=None,
-    dialect="openai_chat",
     docs="https://platform.openai.com/docs/api-reference/chat",
     credential="optional",
-    completions_path="/completions",
+    speaks={"openai_chat": "/chat/completions", "openai_completions": "/completions"},
 )

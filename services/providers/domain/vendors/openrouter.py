@@ -8,10 +8,9 @@ VENDOR: Final = Vendor(
     slug="openrouter",
     name="OpenRouter",
     base_url="https://openrouter.ai/api/v1",
-    dialect="openai_chat",
     docs="https://openrouter.ai/docs/api-reference/overview",
     environment="OPENROUTER_API_KEY",
-    completions_path="/completions",
+    speaks={"openai_chat": "/chat/completions", "openai_completions": "/completions"},
     headers={"HTTP-Referer": "http://localhost:3000", "X-Title": "LocalRouter"},
     price_book="openrouter",
 )
