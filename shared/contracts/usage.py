@@ -11,7 +11,7 @@ TokenSource = Literal["provider", "partial", "estimated", "none"]
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens in disjoint classes, ``input``, ``cached``, ``cache_write`` and ``output``: their sum is the vendor's total."""
+    """Tokens in disjoint classes: ``input``, ``cached``, ``cache_write`` and ``output`` sum to the vendor's total."""
 
     input: int = 0
     """Without ``cached`` and ``cache_write``."""
