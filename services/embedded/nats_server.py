@@ -13,14 +13,14 @@ import msgspec
 import structlog
 
 from services.embedded.folder_lock import FolderLock
-from services.embedded.nats_config import KEY_VARIABLE, render
-from services.embedded.nats_users import BOOTSTRAP, SERVICES, SYSTEM
 from services.embedded.parent_death import KERNEL_TELLS, Watcher, die_with_parent
-from services.embedded.store_key import STORE, open_store_key
 from shared.kernel.errors import LogUnavailable, StartRefused
 from shared.log.nats_connection import Connection
 from shared.runtime.atomic_file import write_atomically
 from shared.runtime.nats_binary import nats_server_binary
+from shared.runtime.nats_config import KEY_VARIABLE, render
+from shared.runtime.nats_users import BOOTSTRAP, SERVICES, SYSTEM
+from shared.runtime.store_key import STORE, open_store_key
 
 log = structlog.get_logger("nats")
 

@@ -1,4 +1,4 @@
-"""Who may do what on the embedded nats-server: one user per service, and for each the subjects it owns.
+"""Who may do what on nats-server: one user per service, and for each the subjects it owns.
 
 Wildcards stand for whole tokens, so rights are by stream: https://docs.nats.io/nats-concepts/subjects
 """

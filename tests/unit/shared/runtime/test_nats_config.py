@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from services.embedded.nats_config import render
-from services.embedded.nats_users import BOOTSTRAP, SERVICES, publish_rights, subscribe_rights
 from shared.log.port import LR_CONFIG, SECRETS
+from shared.runtime.nats_config import render
+from shared.runtime.nats_users import BOOTSTRAP, SERVICES, publish_rights, subscribe_rights
 
 PASSWORDS = {name: f"pw-{name}" for name in ("system", BOOTSTRAP, *SERVICES)}
 

@@ -1,10 +1,10 @@
-"""The configuration file of the embedded nats-server."""
+"""The configuration file of nats-server, with a user per service."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from services.embedded.nats_users import SYSTEM, publish_rights, subscribe_rights
+from shared.runtime.nats_users import SYSTEM, publish_rights, subscribe_rights
 
 KEY_VARIABLE: Final = "LR_JS_KEY"
 """Environment variable that hands the store key to nats-server: it stands in no file and in no argument."""
@@ -12,22 +12,37 @@ KEY_VARIABLE: Final = "LR_JS_KEY"
 MAX_PAYLOAD: Final = 8 * 1024 * 1024
 """Bytes of one message: a catalog of thousands of models fits."""
 
+_LOG: Final = """\
+log_file: {path}
+logfile_size_limit: 1048576
+logfile_max_num: 2
+"""
 
-def render(*, port: int, store: Path, log_file: Path, max_store_bytes: int, passwords: Mapping[str, str]) -> str:
+
+def render(
+    *,
+    port: int,
+    store: Path,
+    log_file: Path | None,
+    max_store_bytes: int,
+    passwords: Mapping[str, str],
+    host: str = "127.0.0.1",
+    monitor_port: int | None = None,
+) -> str:
     """Return the configuration; ``sync_interval: always`` is what makes an acknowledged write survive a power cut.
 
-    https://docs.nats.io/running-a-nats-service/configuration
+    ``log_file`` None: it says everything on its terminal. ``monitor_port``: where it answers health checks, on
+    loopback. https://docs.nats.io/running-a-nats-service/configuration
     """
+    log = "" if log_file is None else _LOG.format(path=_quoted(str(log_file)))
+    monitor = "" if monitor_port is None else f'http: "127.0.0.1:{monitor_port}"\n'
     users = "\n".join(_user(name, passwords[name]) for name in passwords if name != SYSTEM)
     return f"""\
 server_name: localrouter
-host: "127.0.0.1"
+host: {_quoted(host)}
 port: {port}
 max_payload: {MAX_PAYLOAD}
-log_file: {_quoted(str(log_file))}
-logfile_size_limit: 1048576
-logfile_max_num: 2
-jetstream {{
+{log}{monitor}jetstream {{
   store_dir: {_quoted(str(store))}
   sync_interval: always
   cipher: chacha

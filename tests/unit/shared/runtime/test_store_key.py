@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from services.embedded.store_key import KEY_FILE, STORE, open_store_key
 from shared.kernel.errors import StartRefused
+from shared.runtime.store_key import KEY_FILE, STORE, open_store_key
 
 MASTER = bytes(range(32))
 
