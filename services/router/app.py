@@ -8,6 +8,7 @@ from services.router.domain.strategies import STRATEGIES
 from services.router.domain.world import World
 from services.router.projections.catalog import CatalogView
 from services.router.projections.configuration import ConfigurationFold, router_of
+from services.router.projections.measured import MeasuredFold
 from services.router.settings import RouterSettings
 from shared.kernel.clock import Clock
 from shared.kernel.ids import NewId
@@ -58,9 +59,14 @@ def build(
             compiler.router_changed(router_id)
 
     def catalog_changed(entry: Entry) -> None:
-        if catalog.apply(entry):
-            compiler.catalog_changed()
+        changed = catalog.apply(entry)
+        if changed:
+            compiler.catalog_changed(changed)
 
+    def measured_changed(_: Recorded) -> None:
+        compiler.measured_changed(measured.mixed, quicker=measured.quicker)
+
+    measured = MeasuredFold(world)
     configuration = FoldRunner(log, ConfigurationFold(world), snapshots=snapshots, changed=configuration_changed)
 
     async def caught_up() -> None:
@@ -78,6 +84,7 @@ def build(
     parts: list[Part] = [
         DefaultRouters(aggregates),
         configuration,
+        FoldRunner(log, measured, snapshots=snapshots, changed=measured_changed),
         BucketWatcher(log.bucket(CATALOG), catalog_changed),
         lease,
         compiler,

@@ -136,6 +136,8 @@ class Strategy(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     tolerance: float = 0.0
     """Relative band in [0, 1): scores within it of the best are a tie that the next strategy breaks."""
+    weights: dict[str, float] = {}
+    """For ``weighted``: pattern over ``<provider>/<model>`` → its share; the first that fits counts, else 1."""
 
 
 class AutomaticOrder(msgspec.Struct, frozen=True, tag_field="mode", tag="automatic", kw_only=True):

@@ -31,12 +31,17 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     native_id: str
     capabilities: tuple[Capability, ...]
     local: bool = False
+    subscription: bool = False
     context_window: int | None = None
     max_output: int | None = None
     parameters_b: float | None = None
     prices: Prices | None = None
     price_version: str | None = None
     reasons: tuple[Reason, ...] = ()
+    band: int = 0
+    """Candidates of one band are equals until the request itself decides; see ``Plan.spread``."""
+    weight: float = 1.0
+    """Its share of its band's requests where the spread is ``weighted``."""
 
 
 class LeftOut(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,8 +67,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fallback: Fallback = Fallback()
     on_cut: Literal["error", "continue", "buffer"] = "error"
     affinity: bool = False
+    spread: Literal["", "weighted", "least_busy"] = ""
+    """How the candidates of a band are ordered at each request: by a hash of its id, or by requests in flight."""
     inputs: dict[str, int] = {}
-    """Revisions of what it was made from: ``LR_CONFIG``, ``lr_catalog``."""
+    """Positions of what it was made from: ``LR_CONFIG``, ``lr_catalog``, ``LR_FACTS``."""
     hash: str = ""
     """Content hash over everything but ``inputs`` and itself."""
 

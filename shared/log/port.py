@@ -21,6 +21,8 @@ STREAMS: Final[dict[str, str]] = {
     LR_DEAD: "lr.dead.>",
 }
 """Every stream and the subjects it keeps."""
+SPEED_SUBJECT: Final = "lr.facts.speed.traffic"
+"""Where the measurements of the whole traffic stand in ``LR_FACTS``."""
 
 PLANS: Final = "lr_plans"
 CATALOG: Final = "lr_catalog"

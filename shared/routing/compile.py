@@ -1,17 +1,15 @@
 """From a router's specification and the catalog to its plan: selected, filtered, ordered, cut to size, explained."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import msgspec
 
 from shared.contracts.catalog import Capability, Model
-from shared.contracts.config import ManualOrder, ModelFilters, ModelSelection, Range, RouterSpec, Strategy
+from shared.contracts.config import ManualOrder, ModelFilters, ModelSelection, Range, RouterSpec
 from shared.contracts.plan import MAX_CANDIDATES, Candidate, LeftOut, Plan, Reason, plan_hash
-from shared.kernel.errors import ContractBroken
+from shared.routing.ordering import NO_EVIDENCE, Arranged, Evidence, Scorer, by_strategies, matcher
 
 EXAMPLES: Final = 3
 """How many models a cause of being left out names."""
@@ -20,23 +18,13 @@ CONTEXT_CLASSES: Final = (32_000, 128_000, 200_000, 1_000_000)
 windows never push every large one out of a plan."""
 
 
-class Score(msgspec.Struct, frozen=True):
-    """A model's place by one strategy: smaller is better; models of different tiers are never a tie."""
-
-    value: float
-    because: str
-    tier: int = 0
-
-
-Scorer = Callable[[Model], Score]
-
-
 def compile_plan(
     router_id: str,
     spec: RouterSpec,
     models: Iterable[Model],
     strategies: Mapping[str, Scorer],
     inputs: Mapping[str, int],
+    evidence: Evidence = NO_EVIDENCE,
 ) -> Plan:
     """Return the plan of a router; equal arguments, in whatever order ``models`` come, give equal plans.
 
@@ -45,27 +33,31 @@ def compile_plan(
     omitted = _Omitted()
     everything = sorted(models, key=lambda model: model.id)
     selected = _filtered(_selected(everything, spec.models, omitted), spec.filters, omitted)
-    explain: Callable[[int, Model], tuple[Reason, ...]]
     if isinstance(spec.order, ManualOrder):
-        ordered = _by_hand(selected, everything, spec.order, omitted)
-        explain = _placed_by_hand
+        arranged = Arranged(_by_hand(selected, everything, spec.order, omitted), _placed_by_hand)
     else:
-        scorers = [(strategy, _scorer(strategy, strategies)) for strategy in spec.order.strategies]
-        ordered = _arranged(selected, [(scorer, strategy.tolerance) for strategy, scorer in scorers])
-        explain = partial(_reasons, scorers)
-    kept = _cut_to_size(ordered, omitted)
+        arranged = by_strategies(selected, spec.order.strategies, strategies, evidence)
+    kept = _cut_to_size(arranged.models, omitted)
     return _sealed(
         Plan(
             router_id=router_id,
             slug=spec.slug,
-            candidates=tuple(candidate_of(model, explain(place, model)) for place, model in enumerate(kept, 1)),
+            candidates=tuple(_candidate(arranged, place, model) for place, model in enumerate(kept, 1)),
             left_out=omitted.summary(),
             fallback=spec.fallback,
             on_cut=spec.on_cut,
             affinity=spec.affinity,
+            spread=arranged.spread,
             inputs=dict(inputs),
         )
     )
+
+
+def _candidate(arranged: Arranged, place: int, model: Model) -> Candidate:
+    found = candidate_of(model, arranged.explain(place, model))
+    if not arranged.spread:
+        return found
+    return msgspec.structs.replace(found, band=arranged.bands[model.id], weight=arranged.weigh(model.id))
 
 
 def direct_plan(model: Model) -> Plan:
@@ -82,6 +74,7 @@ def candidate_of(model: Model, reasons: tuple[Reason, ...] = ()) -> Candidate:
         native_id=model.native_id,
         capabilities=model.capabilities,
         local=model.local,
+        subscription=model.subscription,
         context_window=model.context_window,
         max_output=model.max_output,
         parameters_b=model.parameters_b,
@@ -89,15 +82,6 @@ def candidate_of(model: Model, reasons: tuple[Reason, ...] = ()) -> Candidate:
         price_version=model.price_version,
         reasons=reasons,
     )
-
-
-def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Return whether a model id falls under one of ``patterns``, in which ``*`` stands for any text."""
-    if "*" in patterns:
-        return lambda _id: True
-    expression = "|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
-    matches = re.compile(expression, re.DOTALL).fullmatch
-    return lambda model_id: bool(patterns) and matches(model_id) is not None
 
 
 def _sealed(plan: Plan) -> Plan:
@@ -191,46 +175,6 @@ def _by_hand(selected: list[Model], everything: list[Model], order: ManualOrder,
 
 def _placed_by_hand(place: int, _: Model) -> tuple[Reason, ...]:
     return (Reason("manual", place, f"place {place} by hand"),)
-
-
-def _reasons(scorers: Sequence[tuple[Strategy, Scorer]], _: int, model: Model) -> tuple[Reason, ...]:
-    scores = [(strategy.name, scorer(model)) for strategy, scorer in scorers]
-    return tuple(Reason(name, score.value, score.because) for name, score in scores)
-
-
-def _scorer(strategy: Strategy, strategies: Mapping[str, Scorer]) -> Scorer:
-    scorer = strategies.get(strategy.name)
-    if scorer is None:
-        raise ContractBroken(f"unknown strategy {strategy.name!r}: known are {', '.join(sorted(strategies))}")
-    return scorer
-
-
-def _arranged(models: list[Model], bands: Sequence[tuple[Scorer, float]]) -> list[Model]:
-    """Return ``models`` ordered by the first strategy, and each band of equals by the strategies after it.
-
-    A band begins at the best score not yet placed and takes in every score within the tolerance of it, so bands do
-    not overlap and the order is total; models that no strategy tells apart keep the order in which they came.
-    """
-    if not bands or len(models) < 2:
-        return models
-    (scorer, tolerance), rest = bands[0], bands[1:]
-    scored = [(score.tier, score.value, place) for place, score in enumerate(map(scorer, models))]
-    scored.sort()
-    arranged: list[Model] = []
-    start = 0
-    while start < len(scored):
-        tier, best, _ = scored[start]
-        limit = best + abs(best) * tolerance
-        end = start + 1
-        while end < len(scored) and scored[end][0] == tier and scored[end][1] <= limit:
-            end += 1
-        if end - start == 1:
-            arranged.append(models[scored[start][2]])
-        else:
-            places = sorted(place for _, _, place in scored[start:end])
-            arranged += _arranged([models[place] for place in places], rest)
-        start = end
-    return arranged
 
 
 _BITS: Final = {capability: 1 << place for place, capability in enumerate(Capability)}

@@ -17,7 +17,8 @@ from shared.log.memory import MemoryLog
 from shared.log.port import CATALOG, LR_USAGE, PLANS, SECRETS
 from shared.log.secrets import SecretStore
 from shared.log.snapshots import SnapshotStore
-from shared.routing.compile import Score, compile_plan
+from shared.routing.compile import compile_plan
+from shared.routing.ordering import Score
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
 
 ADMIN = {"authorization": "Bearer the-admin-token"}
@@ -120,7 +121,7 @@ class World:
             await self.log.bucket(CATALOG).put(own[0].provider_id, msgspec.json.encode(catalog))
         places = {item.id: place for place, item in enumerate(models)}
         spec = RouterSpec(slug="minimum-cost", name="M", order=AutomaticOrder(strategies=(Strategy("given"),)))
-        scorers = {"given": lambda item: Score(places[item.id], because=f"place {places[item.id]}")}
+        scorers = {"given": lambda item, _: Score(places[item.id], because=f"place {places[item.id]}")}
         plan = compile_plan("router-1", spec, models, scorers, {})
         await self.log.bucket(PLANS).put("router-1", encode_plan(plan))
 

@@ -11,6 +11,7 @@ import structlog
 
 from services.router.adapters.metrics import Metrics
 from services.router.adapters.plans import PlanStore
+from services.router.domain.concern import BY_MIX, BY_SPEED, concerns, strategies_of
 from services.router.domain.world import RouterView, World
 from shared.contracts.catalog import Model
 from shared.contracts.plan import Plan
@@ -26,10 +27,10 @@ MANY_MODELS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class _Catalog:
-    """All models as of one revision of ``lr_catalog``: plans never claim a newer one."""
+    """All models by id, and the positions they are as of: plans never claim newer ones."""
 
     models: list[Model]
-    revision: int
+    inputs: dict[str, int]
 
 
 class Compiler:
@@ -56,6 +57,7 @@ class Compiler:
         self._burst_s = burst_s
         self._retry_s = retry_s
         self._changed: set[str] = set()
+        self._models: set[str] = set()
         self._everything = False
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -79,9 +81,17 @@ class Compiler:
         self._changed.add(router_id)
         self._woken.set()
 
-    def catalog_changed(self) -> None:
-        """Note that models changed: every plan may look different."""
-        self._everything = True
+    def catalog_changed(self, model_ids: set[str]) -> None:
+        """Note that models are new, different or gone: plans of routers that may use one of them may look different."""
+        self._models |= model_ids
+        self._woken.set()
+
+    def measured_changed(self, mixed: set[str], *, quicker: bool) -> None:
+        """Note new measurements: another mix of the routers ``mixed`` (slugs), other speeds of models."""
+        for router in self._world.routers.values():
+            names = strategies_of(router.spec)
+            if (quicker and names & BY_SPEED) or (router.spec.slug in mixed and names & BY_MIX):
+                self._changed.add(router.id)
         self._woken.set()
 
     def problems(self) -> list[str]:
@@ -109,14 +119,16 @@ class Compiler:
             if self._lease.epoch != epoch:
                 epoch = self._lease.epoch
                 self._everything = True  # another holder may have left anything undone
-            if self._everything or self._changed:
+            if self._everything or self._changed or self._models:
                 await self._round()
 
     async def _round(self) -> None:
         """Compile what changed up to now; what fails stays noted as changed."""
         try:
             await self._note_everything()
-            catalog = _Catalog(list(self._world.models()), self._world.catalog_revision)
+            models, self._models = self._models, set()
+            self._changed.update(router.id for router in self._world.routers.values() if concerns(router.spec, models))
+            catalog = _Catalog(sorted(self._world.models(), key=_id), self._world.inputs(0))
             for router_id in sorted(self._changed):
                 self._changed.discard(router_id)
                 try:
@@ -156,12 +168,9 @@ class Compiler:
             _log.info("plan published", router=plan.slug, candidates=len(plan.candidates), hash=plan.hash)
 
     async def _compile(self, router: RouterView, catalog: _Catalog) -> Plan | None:
-        inputs = {
-            "LR_CONFIG": router.sequence,
-            "lr_catalog": catalog.revision,
-            "epoch": self._lease.epoch,
-        }
-        arguments = (router.id, router.spec, catalog.models, self._strategies, inputs)
+        inputs = {**catalog.inputs, "LR_CONFIG": router.sequence, "epoch": self._lease.epoch}
+        evidence = self._world.evidence(router.spec.slug)
+        arguments = (router.id, router.spec, catalog.models, self._strategies, inputs, evidence)
         started = time.perf_counter()
         try:
             if len(catalog.models) >= MANY_MODELS:
@@ -178,3 +187,7 @@ class Compiler:
     def _name(self, router_id: str) -> str:
         router = self._world.routers.get(router_id)
         return router.spec.slug if router else router_id
+
+
+def _id(model: Model) -> str:
+    return model.id

@@ -92,8 +92,9 @@ class Routers:
 
     def preview(self, router_id: str, spec: RouterSpec, sequence: int = 0) -> PlanOut:
         """Return the plan that ``spec`` makes of the catalog as it is."""
-        inputs = {"LR_CONFIG": sequence, "lr_catalog": self.world.catalog_revision}
-        return plan_out(compile_plan(router_id, spec, self.world.models(), STRATEGIES, inputs))
+        world = self.world
+        inputs, evidence = world.inputs(sequence), world.evidence(spec.slug)
+        return plan_out(compile_plan(router_id, spec, world.models(), STRATEGIES, inputs, evidence))
 
 
 def admin(routers: Routers) -> FastAPI:

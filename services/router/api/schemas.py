@@ -48,6 +48,9 @@ class Strategy(Shape):
 
     name: str
     tolerance: FiniteFloat = Field(default=0.0, description="Relative band, 0 to less than 1")
+    weights: dict[str, FiniteFloat] = Field(
+        default={}, description="For `weighted`: pattern over `<provider>/<model>` to its share; the first that fits"
+    )
 
 
 class AutomaticOrder(Shape):
@@ -182,6 +185,8 @@ def _plain(value: Any) -> Any:
         config = value.__struct_config__
         tag = {config.tag_field: config.tag} if config.tag_field else {}
         return tag | {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value)
     if isinstance(value, tuple):
         return [_plain(item) for item in cast("tuple[Any, ...]", value)]
     return value

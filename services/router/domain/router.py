@@ -25,11 +25,13 @@ from shared.contracts.plan import MAX_CANDIDATES
 from shared.kernel.errors import Refusal
 from shared.kernel.ids import RouterId
 from shared.log.aggregates import Decider, Decision
+from shared.routing.ordering import SPREADS
 
 SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 MAX_NAME: Final = 200
 _CAPABILITIES: Final = tuple(capability.value for capability in Capability)
 MAX_PATTERNS: Final = 1_000
+MAX_WEIGHT: Final = 1_000_000.0
 MAX_ATTEMPTS: Final = Fallback().max_attempts
 MAX_ATTEMPTS_PER_CANDIDATE: Final = Fallback().max_attempts_per_candidate
 MAX_TIMEOUT_MS: Final = 24 * 60 * 60 * 1_000
@@ -167,6 +169,8 @@ def _order_problem(order: AutomaticOrder | ManualOrder) -> Refusal | None:
     names = [strategy.name for strategy in order.strategies]
     if len(set(names)) < len(names):
         return _invalid("repeated_strategy", "order.strategies: a second mention of a strategy changes nothing")
+    if len([name for name in names if name in SPREADS]) > 1:
+        return _invalid("two_spreads", f"order.strategies: only one of {' and '.join(SPREADS)} can decide")
     for strategy in order.strategies:
         problem = _strategy_problem(strategy)
         if problem is not None:
@@ -189,8 +193,14 @@ def _manual_problem(models: tuple[str, ...]) -> Refusal | None:
 
 
 def _strategy_problem(strategy: Strategy) -> Refusal | None:
-    if strategy.name not in STRATEGIES:
+    if strategy.name not in STRATEGIES and strategy.name not in SPREADS:
         return _invalid("unknown_strategy", f"strategy {strategy.name!r} is unknown: allowed are {_known()}")
+    if any(not 0 <= weight <= MAX_WEIGHT for weight in strategy.weights.values()):
+        return _invalid("invalid_weight", f"weights of {strategy.name}: 0 to {MAX_WEIGHT:g} is allowed")
+    if strategy.weights and strategy.name != "weighted":
+        return _invalid("invalid_weight", f"weights of {strategy.name}: only weighted takes weights")
+    if len(strategy.weights) > MAX_PATTERNS or "" in strategy.weights:
+        return _invalid("invalid_weight", f"weights: at most {MAX_PATTERNS} patterns over <provider>/<model>")
     if not 0 <= strategy.tolerance < 1:
         return _invalid(
             "invalid_tolerance",
@@ -200,7 +210,7 @@ def _strategy_problem(strategy: Strategy) -> Refusal | None:
 
 
 def _known() -> str:
-    return ", ".join(sorted(STRATEGIES))
+    return ", ".join(sorted((*STRATEGIES, *SPREADS)))
 
 
 def _selection_problem(spec: RouterSpec) -> Refusal | None:
@@ -252,6 +262,4 @@ def _fallback_problem(fallback: Fallback) -> Refusal | None:
 def _unsupported(spec: RouterSpec) -> Refusal | None:
     if spec.on_cut != "error":
         return _invalid("not_supported", f"on_cut: {spec.on_cut!r} is not supported yet, only 'error'")
-    if spec.affinity:
-        return _invalid("not_supported", "affinity: not supported yet, only false")
     return None

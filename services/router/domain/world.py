@@ -7,6 +7,8 @@ import msgspec
 
 from shared.contracts.catalog import Model, ProviderCatalog
 from shared.contracts.config import RouterSpec
+from shared.contracts.speed import Mix, Speed
+from shared.routing.ordering import Evidence
 
 
 class RouterView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,6 +46,12 @@ class World:
     catalogs: dict[str, ProviderCatalog] = field(default_factory=dict[str, ProviderCatalog])
     """By provider id."""
     catalog_revision: int = 0
+    speeds: dict[str, Speed] = field(default_factory=dict[str, Speed])
+    """By ``<provider>/<model>``."""
+    mixes: dict[str, Mix] = field(default_factory=dict[str, Mix])
+    """By a router's slug."""
+    speed_sequence: int = 0
+    """Where the last measurement stands in ``LR_FACTS``."""
 
     def find(self, name: str) -> RouterView | None:
         """Return the router with this id or slug."""
@@ -51,6 +59,14 @@ class World:
         if found is not None:
             return found
         return next((router for router in self.routers.values() if router.spec.slug == name), None)
+
+    def evidence(self, slug: str) -> Evidence:
+        """Return what was measured, for the router ``slug``."""
+        return Evidence(self.speeds, self.mixes.get(slug))
+
+    def inputs(self, sequence: int) -> dict[str, int]:
+        """Return the positions of what a plan is made from; ``sequence``: where the router's last event stands."""
+        return {"LR_CONFIG": sequence, "lr_catalog": self.catalog_revision, "LR_FACTS": self.speed_sequence}
 
     def users_of(self, slug: str) -> tuple[str, ...]:
         """Return who refers to the router ``slug``, in words."""

@@ -19,19 +19,25 @@ class CatalogView:
         """Provider ids whose catalog does not read, and why."""
         self._world = world
 
-    def apply(self, entry: Entry) -> bool:
-        """Take one entry and return whether plans may look different now."""
+    def apply(self, entry: Entry) -> set[str]:
+        """Take one entry and return the ids of the models that are new, different or gone."""
         world = self._world
         world.catalog_revision = max(world.catalog_revision, entry.revision)
         before = world.catalogs.get(entry.key)
         self.broken.pop(entry.key, None)
         if entry.value is None:
             world.catalogs.pop(entry.key, None)
-            return before is not None
+            return _changed(before, None)
         try:
             after = _DECODER.decode(entry.value)
         except msgspec.DecodeError as error:
             self.broken[entry.key] = str(error)
-            return False
+            return set()
         world.catalogs[entry.key] = after
-        return before is None or before.models != after.models
+        return _changed(before, after)
+
+
+def _changed(before: ProviderCatalog | None, after: ProviderCatalog | None) -> set[str]:
+    had = {model.id: model for model in before.models} if before else {}
+    has = {model.id: model for model in after.models} if after else {}
+    return {model_id for model_id in had.keys() | has.keys() if had.get(model_id) != has.get(model_id)}

@@ -1,12 +1,14 @@
 """Local models before remote ones."""
 
+from typing import Final
+
 from shared.contracts.catalog import Model
-from shared.routing.compile import Score
+from shared.routing.ordering import Evidence, Score
 
-_LOCAL = Score(0.0, because="local")
-_REMOTE = Score(1.0, because="remote")
+_FIRST: Final = Score(0.0, because="local")
+_SECOND: Final = Score(1.0, because="remote")
 
 
-def score(model: Model) -> Score:
+def score(model: Model, evidence: Evidence) -> Score:
     """Return 0 for a local model, 1 for a remote one."""
-    return _LOCAL if model.local else _REMOTE
+    return _FIRST if model.local else _SECOND

@@ -1,30 +1,49 @@
-"""Cheaper models before dearer ones, by the price of a million tokens in a usual mix."""
+"""Cheaper models before dearer ones: what a million tokens of the router's own mix cost."""
 
 from typing import Final
 
-from shared.contracts.catalog import Model
-from shared.routing.compile import Score
+from shared.contracts.catalog import Model, Prices
+from shared.contracts.speed import Mix
+from shared.routing.ordering import Evidence, Score
 
-INPUT_PARTS: Final = 3
-OUTPUT_PARTS: Final = 1
-"""The mix: three input tokens for one output token, the blend in which model prices are usually compared
-(https://artificialanalysis.ai/methodology); a router's own traffic says more once it has some."""
-REQUEST_TOKENS: Final = 4_000
-"""The size of a usual request, over which a price per request is spread."""
+USUAL: Final = Mix(input=3_000.0, output=1_000.0)
+"""The mix of a router without traffic: three input tokens for one output token, the blend in which model prices are
+usually compared (https://artificialanalysis.ai/methodology), in a request of 4,000 tokens."""
+LEAST_SAMPLES: Final = 20.0
+"""Fewer requests than that, after decay, make no mix."""
 
-_PARTS: Final = INPUT_PARTS + OUTPUT_PARTS
-_REQUESTS: Final = 1_000_000 // REQUEST_TOKENS
 _LOCAL: Final = Score(0.0, because="local: costs nothing")
 _UNPRICED: Final = Score(0.0, because="price unknown", tier=1)
 
 
-def score(model: Model) -> Score:
+def score(model: Model, evidence: Evidence) -> Score:
     """Return USD per million tokens of the mix; a local model costs 0, an unknown price comes after every known one."""
-    prices = model.prices
     if model.local:
         return _LOCAL
-    if prices is None:
+    if model.prices is None:
         return _UNPRICED
-    pico = (INPUT_PARTS * prices.input + OUTPUT_PARTS * prices.output) / _PARTS + _REQUESTS * prices.request
-    usd = pico / 10**12
-    return Score(usd, because=f"${usd:.6g} per million tokens, {INPUT_PARTS} in : {OUTPUT_PARTS} out")
+    mix = evidence.mix
+    if mix is None or mix.samples < LEAST_SAMPLES:
+        mix = USUAL
+    usd = effective_usd(model.prices, mix)
+    return Score(usd, because=f"${usd:.6g} per million tokens, {_in_words(mix)}")
+
+
+def effective_usd(prices: Prices, mix: Mix) -> float:
+    """Return what a million tokens of ``mix`` cost in USD, the price per request spread over its tokens."""
+    total = mix.input + mix.cached + mix.cache_write + mix.output
+    if total <= 0:
+        return 0.0
+    cached = prices.input if prices.cached is None else prices.cached
+    cache_write = prices.input if prices.cache_write is None else prices.cache_write
+    of_tokens = mix.input * prices.input + mix.cached * cached + mix.cache_write * cache_write
+    pico = (of_tokens + mix.output * prices.output + 1_000_000 * prices.request) / total
+    return float(f"{pico / 10**12:.6g}")
+
+
+def _in_words(mix: Mix) -> str:
+    if mix is USUAL:
+        return "3 in : 1 out"
+    read = mix.input + mix.cached + mix.cache_write
+    share = f", {mix.cached / read:.0%} cached" if mix.cached and read else ""
+    return f"own mix {read / max(mix.output, 1.0):.3g} in : 1 out{share}"

@@ -10,18 +10,19 @@ from shared.contracts.config import AutomaticOrder, ModelFilters, Range, RouterS
 from shared.contracts.plan import MAX_CANDIDATES, Plan, decode_plan, encode_plan, plan_hash
 from shared.contracts.usage import Needs
 from shared.routing.choose import ProviderHealth, choose
-from shared.routing.compile import CONTEXT_CLASSES, Score, compile_plan
+from shared.routing.compile import CONTEXT_CLASSES, compile_plan
 from shared.routing.needs import needs_of
+from shared.routing.ordering import NO_EVIDENCE, Evidence, Score
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 PROVIDERS = [f"p{number}" for number in range(5)]
 
 
-def _size(item: Model) -> Score:
+def _size(item: Model, _: Evidence) -> Score:
     return Score(-(item.parameters_b or 0.0), "")
 
 
-def _cost(item: Model) -> Score:
+def _cost(item: Model, _: Evidence) -> Score:
     return Score(float(item.prices.input), "") if item.prices else Score(0.0, "", tier=1)
 
 
@@ -120,7 +121,9 @@ def test_a_better_score_beyond_the_tolerance_always_comes_first(spec: RouterSpec
     assert isinstance(spec.order, AutomaticOrder)
     first = spec.order.strategies[0]
     by_id = {item.id: item for item in catalog}
-    scores = [KNOWN[first.name](by_id[candidate.model]) for candidate in compiled(spec, catalog).candidates]
+    scores = [
+        KNOWN[first.name](by_id[candidate.model], NO_EVIDENCE) for candidate in compiled(spec, catalog).candidates
+    ]
     for place, earlier in enumerate(scores):
         for later in scores[place + 1 :]:
             worst = later.value + abs(later.value) * first.tolerance

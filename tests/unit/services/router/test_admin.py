@@ -58,7 +58,7 @@ async def test_a_router_needs_no_more_than_a_name_and_an_order(api: httpx.AsyncC
             "price": {"min": None, "max": None},
             "capabilities": [],
         },
-        "order": {"mode": "automatic", "strategies": [{"name": "lowest_cost", "tolerance": 0.0}]},
+        "order": {"mode": "automatic", "strategies": [{"name": "lowest_cost", "tolerance": 0.0, "weights": {}}]},
         "affinity": False,
         "fallback": {
             "max_attempts": 6,

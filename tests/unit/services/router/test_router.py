@@ -141,7 +141,10 @@ def test_a_router_holds_its_slug_until_it_is_deleted():
         (changed(fallback=Fallback(max_attempts_per_candidate=4)), "invalid_fallback"),
         (changed(fallback=Fallback(idle_ms=0)), "invalid_fallback"),
         (changed(on_cut="buffer"), "not_supported"),
-        (changed(affinity=True), "not_supported"),
+        (automatic(Strategy("lowest_cost", weights={"*": 1.0})), "invalid_weight"),
+        (automatic(Strategy("weighted", weights={"*": -1.0})), "invalid_weight"),
+        (automatic(Strategy("weighted", weights={"": 1.0})), "invalid_weight"),
+        (automatic(Strategy("weighted"), Strategy("least_busy")), "two_spreads"),
     ],
 )
 def test_a_specification_that_cannot_work_is_refused(spec: RouterSpec, code: str):
@@ -153,7 +156,10 @@ def test_a_refusal_says_what_is_allowed():
     problem = problem_of(automatic(Strategy("luck")))
     assert problem is not None
     assert problem.status == 422
-    assert problem.message == "strategy 'luck' is unknown: allowed are highest_performance, local_first, lowest_cost"
+    assert problem.message == (
+        "strategy 'luck' is unknown: allowed are api_first, fastest, highest_performance, least_busy, local_first, "
+        "lowest_cost, remote_first, subscription_first, weighted"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from shared.contracts.catalog import Capability, Model
@@ -117,3 +118,46 @@ def test_what_no_attempt_could_have_reached_is_not_named():
     )
     assert choose(few, CHAT, {"id-c": ProviderHealth("unhealthy")}, now=NOW).excluded == ()
     assert len(choose(few, CHAT, {"id-b": ProviderHealth("unhealthy")}, now=NOW).excluded) == 1
+
+
+def spread(how: str, *items: tuple[Model, int, float]) -> Plan:
+    candidates = tuple(
+        msgspec.structs.replace(candidate_of(item), band=band, weight=weight) for item, band, weight in items
+    )
+    return Plan(router_id="r", slug="r", candidates=candidates, spread=how)  # pyright: ignore[reportArgumentType]
+
+
+def test_weighted_gives_each_its_share_and_the_same_request_the_same_order():
+    weighted = spread("weighted", (A, 0, 3.0), (B, 0, 1.0), (C, 0, 0.0))
+    orders = [names(choose(weighted, CHAT, {}, now=NOW, request_id=str(number)).order) for number in range(4_000)]
+    first = [order[0] for order in orders]
+    assert 0.72 < first.count("a/1") / len(first) < 0.78
+    assert first.count("c/1") == 0
+    assert orders == [
+        names(choose(weighted, CHAT, {}, now=NOW, request_id=str(number)).order) for number in range(4_000)
+    ]
+
+
+def test_a_lost_candidate_moves_only_its_own_requests():
+    weighted = spread("weighted", (A, 0, 1.0), (B, 0, 1.0), (C, 0, 1.0))
+    for number in range(200):
+        whole = names(choose(weighted, CHAT, {}, now=NOW, request_id=str(number)).order)
+        without = choose(weighted, CHAT, {"id-a": ProviderHealth("unhealthy")}, now=NOW, request_id=str(number))
+        assert names(without.order) == [name for name in whole if name != "a/1"]
+
+
+def test_least_busy_takes_the_one_with_fewest_requests_in_flight_within_a_band_and_says_by_what():
+    busy = spread("least_busy", (A, 0, 1.0), (B, 0, 1.0), (C, 1, 1.0))
+    choice = choose(busy, CHAT, {}, now=NOW, in_flight={"a/1": 2, "b/1": 1, "x/1": 9})
+    assert names(choice.order) == ["b/1", "a/1", "c/1"]
+    assert choice.busy == {"a/1": 2, "b/1": 1}
+    assert names(choose(busy, CHAT, {}, now=NOW).order) == ["a/1", "b/1", "c/1"]
+
+
+def test_the_model_that_holds_the_conversation_goes_first_while_it_is_healthy():
+    held = choose(plan(A, B, C), CHAT, {}, now=NOW, held="c/1")
+    assert (names(held.order), held.held) == (["c/1", "a/1", "b/1"], "c/1")
+    degraded = choose(plan(A, B, C), CHAT, {"id-c": ProviderHealth("degraded")}, now=NOW, held="c/1")
+    assert (names(degraded.order), degraded.held) == (["a/1", "b/1", "c/1"], None)
+    gone = choose(plan(A, B), CHAT, {}, now=NOW, held="c/1")
+    assert (names(gone.order), gone.held) == (["a/1", "b/1"], None)

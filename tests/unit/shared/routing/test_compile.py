@@ -16,7 +16,8 @@ from shared.contracts.config import (
 )
 from shared.contracts.plan import MAX_CANDIDATES, LeftOut, Plan, Reason, decode_plan, encode_plan
 from shared.kernel.errors import ContractBroken
-from shared.routing.compile import Score, candidate_of, compile_plan, direct_plan, matcher
+from shared.routing.compile import candidate_of, compile_plan, direct_plan
+from shared.routing.ordering import Evidence, Score, matcher
 
 USD = 10**12
 
@@ -26,11 +27,11 @@ def model(name: str, **fields: Any) -> Model:
     return Model(id=name, provider_id=f"id-{provider}", provider=provider, native_id=native, **fields)
 
 
-def by_size(item: Model) -> Score:
+def by_size(item: Model, _: Evidence) -> Score:
     return Score(-(item.parameters_b or 0), f"{item.parameters_b}")
 
 
-def by_price(item: Model) -> Score:
+def by_price(item: Model, _: Evidence) -> Score:
     if item.prices is None:
         return Score(0, "unpriced", tier=1)
     return Score(item.prices.input / USD, f"{item.prices.input}")
@@ -214,7 +215,7 @@ def test_a_plan_reads_back_as_it_was_published():
 
 
 def test_a_strategy_that_is_gone_breaks_the_contract():
-    with pytest.raises(ContractBroken, match="unknown strategy 'luck': known are price, size"):
+    with pytest.raises(ContractBroken, match="unknown strategy 'luck': known are least_busy, price, size, weighted"):
         compiled(automatic("luck"), model("a/1"))
 
 
@@ -228,7 +229,7 @@ def test_a_direct_plan_is_its_model_and_no_router():
 def test_compiling_scores_each_model_once_for_the_order_and_the_kept_once_more_for_the_reasons():
     calls = 0
 
-    def counting(item: Model) -> Score:
+    def counting(item: Model, _: Evidence) -> Score:
         nonlocal calls
         calls += 1
         return Score(0.0, "")
@@ -236,3 +237,48 @@ def test_compiling_scores_each_model_once_for_the_order_and_the_kept_once_more_f
     models = [model(f"a/{number}") for number in range(10_000)]
     compile_plan("id", automatic("size"), models, {"size": counting}, {})
     assert calls == 10_000 + MAX_CANDIDATES
+
+
+def by_then(item: Model, _: Evidence) -> Score:
+    return Score(0.0, "", then=item.parameters_b or 0.0)
+
+
+def test_what_no_strategy_tells_apart_is_ordered_by_what_a_score_says_besides():
+    spec = automatic("then", "price")
+    models = [
+        model("a/dear", parameters_b=1.0, prices=priced(2)),
+        model("b/slow", parameters_b=3.0, prices=priced(1)),
+        model("c/quick", parameters_b=2.0, prices=priced(1)),
+    ]
+    plan = compile_plan("id", spec, models, {**KNOWN, "then": by_then}, {})
+    assert order_of(plan) == ["c/quick", "b/slow", "a/dear"]
+
+
+def test_a_spread_makes_bands_of_what_stands_before_it_and_orders_them_by_what_comes_after():
+    spread = Strategy("weighted", weights={"a/*": 3.0, "*": 0.5})
+    models = [
+        model("a/1", parameters_b=7.0, prices=priced(2)),
+        model("a/2", parameters_b=7.0, prices=priced(1)),
+        model("b/1", parameters_b=9.0, prices=priced(5)),
+    ]
+    plan = compiled(automatic("size", spread, "price"), *models)
+    assert plan.spread == "weighted"
+    assert [(item.model, item.band, item.weight) for item in plan.candidates] == [
+        ("b/1", 0, 0.5),
+        ("a/2", 1, 3.0),
+        ("a/1", 1, 3.0),
+    ]
+    assert plan.candidates[1].reasons[-1] == Reason("weighted", 3.0, "by a hash of the request, weight 3")
+
+
+def test_a_strategy_sees_the_evidence():
+    seen: list[Evidence] = []
+
+    def looking(_: Model, evidence: Evidence) -> Score:
+        seen.append(evidence)
+        return Score(0.0, "")
+
+    evidence = Evidence({}, None)
+    compile_plan("id", automatic("looking"), [model("a/1"), model("a/2")], {"looking": looking}, {}, evidence)
+    assert seen
+    assert all(item is evidence for item in seen)
