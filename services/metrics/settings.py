@@ -19,6 +19,8 @@ class MetricsSettings:
     """Folder of the access log."""
     access_days: int = 30
     """Days of access log to keep, today included."""
+    measured_every_s: float = 60.0
+    """How often what the traffic shows is told, where that is something new."""
 
     @classmethod
     def from_settings(cls, settings: Settings, home: Path) -> "MetricsSettings":

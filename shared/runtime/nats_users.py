@@ -22,7 +22,7 @@ _OWN: Final[dict[str, tuple[str, ...]]] = {
         f"$KV.{CATALOG}.>",
         f"$KV.{SECRETS}.>",
     ),
-    "metrics": ("lr.dead.>",),
+    "metrics": ("lr.dead.>", "lr.facts.speed.>"),
 }
 """What each service writes; leases are everybody's."""
 

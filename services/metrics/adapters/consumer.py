@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, IntegrityError, InterfaceError
 
 from services.metrics.adapters.schema import migrate
 from services.metrics.adapters.writer import CONSUMER, LedgerUnavailable, Prepared, Writer
-from services.metrics.domain.rows import Batch, Checkpoint
+from services.metrics.domain.rows import Batch, Checkpoint, RequestRow
 from services.metrics.settings import MetricsSettings
 from shared.kernel.errors import LogDamaged, LogError, StartRefused
 from shared.log.port import LR_USAGE, EventLog, Position, Recorded
@@ -25,6 +25,8 @@ _MESSAGES: Final = 8
 """A transaction takes at most these, each with at most 256 records."""
 _WAITING: Final = 2 * _MESSAGES
 _TRIES: Final = 5
+_NEWEST: Final = 5_000
+"""Requests that are told at the start: what is measured from them does not begin at nothing."""
 _WATCH_S: Final = 5.0
 _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UNACCEPTABLE: Final = (IntegrityError, DataError, InterfaceError, ValueError, TypeError, OverflowError, RecursionError)
@@ -46,13 +48,16 @@ class Consumer:
         writer: Callable[[], Writer],
         fold: Callable[[Sequence[Recorded]], Batch],
         bury: Bury,
+        applied: Callable[[Sequence[RequestRow]], None],
     ) -> None:
-        """``writer`` opens the ledger, once its tables are there; ``bury`` sets a message aside for people."""
+        """``writer`` opens the ledger, once its tables are there; ``bury`` sets a message aside for people;
+        ``applied`` hears, in the ledger's thread, what is new in it, and at the start what is newest."""
         self._settings = settings
         self._log = log
         self._make_writer = writer
         self._fold = fold
         self._bury = bury
+        self._applied = applied
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._writer: Writer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -115,6 +120,7 @@ class Consumer:
         writer = self._make_writer()
         try:
             writer.open()
+            self._applied(writer.newest(_NEWEST))
         except LedgerUnavailable as error:
             raise StartRefused(str(error)) from error
         return writer
@@ -218,7 +224,7 @@ class Consumer:
         prepared = writer.prepare(self._fold(messages))
         if not prepared.broken:
             # the usual case is one visit to the thread
-            writer.commit(prepared, self._checkpoint.identity)
+            self._commit(writer, prepared)
         return prepared
 
     async def _set_aside(self, writer: Writer, messages: Sequence[Recorded], prepared: Prepared) -> None:
@@ -228,8 +234,12 @@ class Consumer:
             if reason is not None:
                 log.error("usage message set aside", sequence=message.sequence, reason=reason)
                 await self._bury(CONSUMER, message, reason)
-        await self._in_thread(lambda: writer.commit(prepared, self._checkpoint.identity))
+        await self._in_thread(lambda: self._commit(writer, prepared))
         self._moved(prepared)
+
+    def _commit(self, writer: Writer, prepared: Prepared) -> None:
+        writer.commit(prepared, self._checkpoint.identity)
+        self._applied([entry.request for entry in prepared.fresh])
 
     def _moved(self, prepared: Prepared) -> None:
         self._checkpoint = Checkpoint(self._checkpoint.identity, max(self.sequence, prepared.sequence))

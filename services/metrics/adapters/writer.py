@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from services.metrics.adapters.access_log import AccessLog
 from services.metrics.adapters.tables import ACCESS_FILES, ATTEMPTS, BURIED, CHECKPOINTS, COUNTERS, RECORDS, REQUESTS
 from services.metrics.domain.counters import Counters, Series
-from services.metrics.domain.rows import Batch, Checkpoint, Entry
+from services.metrics.domain.rows import Batch, Checkpoint, Entry, RequestRow
 from shared.contracts.usage import UsageRecord, decode_record
 from shared.kernel.errors import LocalRouterError
 
@@ -82,6 +82,13 @@ class Writer:
         """Return how far the ledger has come; None: it is new. Raises LedgerUnavailable."""
         with self._transaction() as connection:
             return self._checkpoint(connection)
+
+    def newest(self, most: int) -> list[RequestRow]:
+        """Return the last requests of the ledger, the oldest first. Raises LedgerUnavailable."""
+        columns = [REQUESTS.c[name] for name in RequestRow.__struct_fields__]
+        with self._transaction() as connection:
+            rows = connection.execute(select(*columns).order_by(REQUESTS.c.time_ms.desc()).limit(most)).all()
+        return [RequestRow(*row) for row in reversed(rows)]
 
     def prepare(self, batch: Batch) -> Prepared:
         """Sort out what the ledger has already; writes nothing. Raises LedgerUnavailable."""
