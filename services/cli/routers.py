@@ -53,6 +53,14 @@ def update_router(router: Router, file: File, json: Json = False) -> None:
     _show(answer.text, answer.data, json)
 
 
+@app.command("restore-default")
+def restore_default(router: Router, yes: Yes = False, json: Json = False) -> None:
+    """Make a default router as it was at the first start."""
+    confirm(f"Replace the router {plain(router)} by its default?", yes=yes)
+    answer = Admin().post(f"routers/{segment(router)}/restore-default", {})
+    _show(answer.text, answer.data, json)
+
+
 @app.command("preview")
 def preview_router(
     router: Annotated[str | None, typer.Argument(help="A router's slug or id.")] = None,

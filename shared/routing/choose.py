@@ -55,9 +55,10 @@ def choose(
 
     Within one state of health the plan's order stands: healthy and unknown, then degraded, then half-open. Left out
     are providers that are unhealthy, cooling or behind an open breaker, and models that lack a needed capability or
-    are known to be too small. A plan for one model (no router) leaves the model's fitness to the vendor's answer: what
-    the user named is not refused on the catalog's word. ``excluded`` names the candidates that a request could have
-    reached: those behind as many healthy ones as it has attempts are left unnamed, so records stay small.
+    are known to be too small; who chats can complete, since a prompt is one message. A plan for one model (no router)
+    leaves the model's fitness to the vendor's answer: what the user named is not refused on the catalog's word.
+    ``excluded`` names the candidates that a request could have reached: those behind as many healthy ones as it has
+    attempts are left unnamed, so records stay small.
 
     ``request_id`` decides among equals of a ``weighted`` plan, ``in_flight`` (requests by model) among those of a
     ``least_busy`` one; ``held`` is the model that holds the conversation, which goes first while it is healthy.
@@ -89,7 +90,7 @@ def choose(
             else:
                 has = candidate.capabilities
                 for capability in capabilities:
-                    if capability not in has:
+                    if capability not in has and not (capability == "completion" and "chat" in has):
                         cause, value = "capabilities", capability
                         break
         if cause is not None:

@@ -20,10 +20,15 @@ class Score(msgspec.Struct, frozen=True):
     """A model's place by one strategy: smaller is better; models of different tiers are never a tie."""
 
     value: float
-    because: str
+    because: str | Callable[[], str]
+    """In words, or what makes them: thousands of models are scored, and a few explained."""
     tier: int = 0
     then: float = math.inf
     """Tells models apart that no strategy of the composition does, the smaller first; it makes no band."""
+
+    def why(self) -> str:
+        """Return why the value is what it is."""
+        return self.because if isinstance(self.because, str) else self.because()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class _Band:
 
 def _reasons(bands: Sequence[_Band], _: int, model: Model) -> tuple[Reason, ...]:
     scores = [(band.strategy.name, band.score(model)) for band in bands]
-    return tuple(Reason(name, score.value, score.because) for name, score in scores)
+    return tuple(Reason(name, score.value, score.why()) for name, score in scores)
 
 
 def _reasons_and_spread(

@@ -10,6 +10,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Response
 
 from services.router.api.schemas import PlanOut, RouterIn, RouterOut, plan_out, router_out
+from services.router.domain.defaults import DEFAULTS
 from services.router.domain.router import (
     ROUTER,
     CreateRouter,
@@ -102,6 +103,7 @@ def admin(routers: Routers) -> FastAPI:
     app = admin_app("router")
     _reading(app, routers)
     _writing(app, routers)
+    _restoring(app, routers)
     return app
 
 
@@ -161,6 +163,21 @@ def _writing(app: FastAPI, routers: Routers) -> None:
         router = routers.find(name)
         command = DeleteRouter(routers.world.users_of(router.spec.slug))
         await routers.change(router.id, command, actor, expected_version(if_match))
+
+
+def _restoring(app: FastAPI, routers: Routers) -> None:
+    @app.post(f"{ROUTERS}/{{name}}/restore-default", summary="Make a default router as it was at the first start")
+    async def restore_default(name: str, response: Response, actor: Actor, if_match: IfMatch = None) -> RouterOut:
+        await routers.caught_up()
+        router = routers.find(name)
+        original = next((default.spec for default in DEFAULTS if default.id == router.id), None)
+        if original is None:
+            slugs = ", ".join(default.spec.slug for default in DEFAULTS)
+            raise Problem(409, "not_a_default", f"router {name!r} has no default to restore: only {slugs} have one")
+        command = ReplaceRouter(original, routers.world.users_of(router.spec.slug))
+        changed = await routers.change(router.id, command, actor, expected_version(if_match))
+        response.headers["etag"] = etag(changed.version)
+        return _out(changed)
 
 
 def _refused(refusal: Refusal, command: RouterCommand) -> Problem:

@@ -1,5 +1,6 @@
 """Cheaper models before dearer ones: what a million tokens of the router's own mix cost."""
 
+from functools import partial
 from typing import Final
 
 from shared.contracts.catalog import Model, Prices
@@ -26,7 +27,7 @@ def score(model: Model, evidence: Evidence) -> Score:
     if mix is None or mix.samples < LEAST_SAMPLES:
         mix = USUAL
     usd = effective_usd(model.prices, mix)
-    return Score(usd, because=f"${usd:.6g} per million tokens, {_in_words(mix)}")
+    return Score(usd, because=partial(_in_words, usd, mix))
 
 
 def effective_usd(prices: Prices, mix: Mix) -> float:
@@ -38,12 +39,12 @@ def effective_usd(prices: Prices, mix: Mix) -> float:
     cache_write = prices.input if prices.cache_write is None else prices.cache_write
     of_tokens = mix.input * prices.input + mix.cached * cached + mix.cache_write * cache_write
     pico = (of_tokens + mix.output * prices.output + 1_000_000 * prices.request) / total
-    return float(f"{pico / 10**12:.6g}")
+    return round(pico / 10**12, 9)
 
 
-def _in_words(mix: Mix) -> str:
+def _in_words(usd: float, mix: Mix) -> str:
     if mix is USUAL:
-        return "3 in : 1 out"
+        return f"${usd:.6g} per million tokens, 3 in : 1 out"
     read = mix.input + mix.cached + mix.cache_write
     share = f", {mix.cached / read:.0%} cached" if mix.cached and read else ""
-    return f"own mix {read / max(mix.output, 1.0):.3g} in : 1 out{share}"
+    return f"${usd:.6g} per million tokens, own mix {read / max(mix.output, 1.0):.3g} in : 1 out{share}"

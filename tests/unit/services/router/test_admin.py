@@ -99,6 +99,22 @@ async def test_the_default_routers_are_listed_and_may_be_edited(api: httpx.Async
     assert (answer.status_code, answer.json()["slug"], answer.json()["version"]) == (200, "minimum-cost", 2)
 
 
+async def test_a_default_router_is_restored_as_it_was_at_the_first_start(api: httpx.AsyncClient):
+    before = (await api.get(f"{ROUTERS}/minimum-cost")).json()
+    edited = await api.put(f"{ROUTERS}/minimum-cost", json={"name": "Mine", "order": BY_COST, "affinity": True})
+    assert edited.json()["name"] == "Mine"
+    restored = await api.post(f"{ROUTERS}/minimum-cost/restore-default")
+    assert restored.status_code == 200
+    assert {**restored.json(), "version": 0} == {**before, "version": 0}
+    assert restored.json()["version"] > before["version"]
+
+
+async def test_a_router_that_is_no_default_has_none_to_restore(api: httpx.AsyncClient):
+    await created(api)
+    refused = await api.post(f"{ROUTERS}/fast-cheap/restore-default")
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_a_default")
+
+
 async def test_a_list_is_paged(api: httpx.AsyncClient):
     first = (await api.get(ROUTERS, params={"limit": 1})).json()
     second = (await api.get(ROUTERS, params={"limit": 1, "cursor": first["next_cursor"]})).json()
