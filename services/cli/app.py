@@ -7,6 +7,7 @@ from services.cli.chat import chat
 from services.cli.doctor import doctor
 from services.cli.later import add_later
 from services.cli.output import Json, print_json
+from services.cli.simulate import simulate
 from services.cli.status import status
 from services.cli.up import up
 from services.cli.usage import usage
@@ -35,6 +36,7 @@ def build() -> typer.Typer:
     app.command()(chat)
     app.command()(usage)
     app.add_typer(requests.app, name="requests")
+    app.command()(simulate)
     app.add_typer(config.app, name="config")
     add_later(app)
     return app

@@ -40,7 +40,7 @@ def show_router(router: Router, json: Json = False) -> None:
 @app.command("create")
 def create_router(file: File, json: Json = False) -> None:
     """Create a router from a file."""
-    body, _ = _read(file)
+    body, _ = read_router(file)
     answer = Admin().post("routers", body)
     _show(answer.text, answer.data, json)
 
@@ -48,7 +48,7 @@ def create_router(file: File, json: Json = False) -> None:
 @app.command("update")
 def update_router(router: Router, file: File, json: Json = False) -> None:
     """Replace a router by a file; refused if the file's `version` is no longer the router's."""
-    body, version = _read(file)
+    body, version = read_router(file)
     answer = Admin().send("PUT", f"routers/{segment(router)}", body, version=version)
     _show(answer.text, answer.data, json)
 
@@ -71,9 +71,10 @@ def preview_router(
     if (router is None) == (file is None):
         raise typer.BadParameter("name a router or give a file with -f")
     admin = Admin()
-    answer = (
-        admin.post("routers/preview", _read(file)[0]) if file else admin.get(f"routers/{segment(router or '')}/preview")
-    )
+    if file is not None:
+        answer = admin.post("routers/preview", read_router(file)[0])
+    else:
+        answer = admin.get(f"routers/{segment(router or '')}/preview")
     if json:
         print_json(answer.text)
         return
@@ -101,7 +102,7 @@ def order_text(order: dict[str, Any]) -> str:
     return ", then ".join(str(item["name"]) for item in order["strategies"])
 
 
-def _read(file: str) -> tuple[dict[str, Any], int | None]:
+def read_router(file: str) -> tuple[dict[str, Any], int | None]:
     """Return a router's document and the version it was read at; raises CommandFailed."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")

@@ -4,6 +4,7 @@ from services.router.adapters.compiler import Compiler
 from services.router.adapters.defaults import DefaultRouters
 from services.router.adapters.metrics import Metrics
 from services.router.adapters.plans import PlanStore
+from services.router.adapters.recorded import RecordedTraffic
 from services.router.domain.strategies import STRATEGIES
 from services.router.domain.world import World
 from services.router.projections.catalog import CatalogView
@@ -74,8 +75,12 @@ def build(
 
     def admin_app() -> App:
         from services.router.api.admin import Routers, admin
+        from services.router.api.simulate import add_simulate
 
-        return admin(Routers(world, aggregates, new_id, configuration.reached, caught_up))
+        routers = Routers(world, aggregates, new_id, configuration.reached, caught_up)
+        app = admin(routers)
+        add_simulate(app, routers, RecordedTraffic(log).since, clock)
+        return app
 
     def not_ready() -> list[str]:
         broken = [f"the catalog of provider {key} does not read: {why}" for key, why in catalog.broken.items()]
@@ -89,7 +94,12 @@ def build(
         lease,
         compiler,
     ]
-    routes: dict[str, App] = {"/admin/v1/routers": LazyApp(admin_app), "/metrics": metrics_app(metrics.registry)}
+    admin_routes = LazyApp(admin_app)
+    routes: dict[str, App] = {
+        "/admin/v1/routers": admin_routes,
+        "/admin/v1/simulate": admin_routes,
+        "/metrics": metrics_app(metrics.registry),
+    }
     return Service(
         name="router",
         app=InternalApp(routes, token=token, not_ready=not_ready),

@@ -102,7 +102,13 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What LocalRouter itself took: duration less the time waiting for upstreams."""
     needs: Needs = Needs()
     plan_hash: str | None = None
+    inputs: dict[str, int] = {}
+    """Positions of the streams that the choice was made at: ``LR_CONFIG``, ``LR_HEALTH``."""
     excluded: tuple[Exclusion, ...] = ()
+    held: str | None = None
+    """The model that went first because it holds the conversation."""
+    busy: dict[str, int] = {}
+    """Requests in flight by model, where equals were ordered by them."""
     attempts: tuple[Attempt, ...] = ()
     tags: dict[str, str] = {}
     client: str | None = None

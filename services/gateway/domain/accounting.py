@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from shared.contracts.catalog import Prices
 from shared.contracts.plan import Candidate
+from shared.contracts.pricing import price
 from shared.contracts.usage import NO_TOKENS, Attempt, Tokens
-from shared.kernel.money import token_cost
 
 
 def cost_of(tokens: Tokens, candidate: Candidate) -> int | None:
@@ -13,20 +12,6 @@ def cost_of(tokens: Tokens, candidate: Candidate) -> int | None:
     if candidate.prices is None:
         return None
     return price(tokens, candidate.prices)
-
-
-def price(tokens: Tokens, prices: Prices) -> int:
-    """Return the cost of ``tokens`` in pico-USD; nothing counted costs nothing, not even the request."""
-    if tokens.source == "none":
-        return 0
-    cached = prices.input if prices.cached is None else prices.cached
-    cache_write = prices.input if prices.cache_write is None else prices.cache_write
-    return prices.request + token_cost(
-        (tokens.input, prices.input),
-        (tokens.cached, cached),
-        (tokens.cache_write, cache_write),
-        (tokens.output, prices.output),
-    )
 
 
 def total_tokens(attempts: Iterable[Attempt]) -> Tokens:

@@ -23,6 +23,7 @@ from services.router.domain.router import (
 from services.router.domain.strategies import STRATEGIES
 from services.router.domain.world import RouterView, World
 from shared.contracts.config import ManualOrder, RouterSpec
+from shared.contracts.plan import Plan
 from shared.kernel.errors import LogDamaged, Refusal
 from shared.kernel.ids import NewId, RouterId
 from shared.log.aggregates import Aggregates, Loaded
@@ -91,11 +92,11 @@ class Routers:
         await self.reached(changed.sequence)
         return changed
 
-    def preview(self, router_id: str, spec: RouterSpec, sequence: int = 0) -> PlanOut:
-        """Return the plan that ``spec`` makes of the catalog as it is."""
+    def plan(self, router_id: str, spec: RouterSpec, sequence: int = 0) -> Plan:
+        """Return the plan that ``spec`` makes of the world as it is."""
         world = self.world
         inputs, evidence = world.inputs(sequence), world.evidence(spec.slug)
-        return plan_out(compile_plan(router_id, spec, world.models(), STRATEGIES, inputs, evidence))
+        return compile_plan(router_id, spec, world.models(), STRATEGIES, inputs, evidence)
 
 
 def admin(routers: Routers) -> FastAPI:
@@ -123,11 +124,11 @@ def _reading(app: FastAPI, routers: Routers) -> None:
     @app.get(f"{ROUTERS}/{{name}}/preview", summary="Show the plan of a router: candidates, reasons, left out")
     def preview_router(name: str) -> PlanOut:
         router = routers.find(name)
-        return routers.preview(router.id, router.spec, router.sequence)
+        return plan_out(routers.plan(router.id, router.spec, router.sequence))
 
     @app.post(f"{ROUTERS}/preview", summary="Show the plan that a router would have; nothing is saved")
     def preview_unsaved(body: RouterIn) -> PlanOut:
-        return routers.preview("", routers.check(body.spec()))
+        return plan_out(routers.plan("", routers.check(body.spec())))
 
 
 def _writing(app: FastAPI, routers: Routers) -> None:

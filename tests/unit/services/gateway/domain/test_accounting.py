@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.domain.accounting import price, total_cost, total_tokens
+from services.gateway.domain.accounting import total_cost, total_tokens
 from shared.contracts.catalog import Prices
+from shared.contracts.pricing import price
 from shared.contracts.usage import NO_TOKENS, Attempt, Tokens
 from shared.kernel.money import format_usd, parse_usd
 
