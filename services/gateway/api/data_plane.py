@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Final, Protocol, cast
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
 
-import msgspec
 import structlog
 
 from services.gateway.api.body import read_body
 from services.gateway.api.exchange import Exchange
-from services.gateway.api.models import answer_models
+from services.gateway.api.models import SHOW, answer_models, is_list
 from services.gateway.api.walk import Walk, header_value
-from services.gateway.domain.authentication import bearer, digest
+from services.gateway.domain.asked import includes_usage, one_model, parse
+from services.gateway.domain.authentication import comes_bare, credential, digest
 from services.gateway.domain.destination import merge, requested_names, resolve
 from services.gateway.domain.errors import ApiError, bad_request, forbidden, invalid_api_key, no_candidate
+from services.gateway.domain.faces.face import Face, Route, streams
+from services.gateway.domain.faces.registry import ROUTES, face_of
 from services.gateway.domain.key import KeyState
 from services.gateway.projections.keys import KeyRing, KnownKey
 from services.gateway.projections.routes import Catalog, Health, Plans
@@ -29,18 +31,9 @@ from shared.runtime.asgi import Receive, Scope, Send, header
 
 log = structlog.get_logger("gateway")
 
-ENDPOINTS: Final[Mapping[str, str]] = {
-    "/v1/chat/completions": "openai_chat",
-    "/v1/completions": "openai_completions",
-}
-"""Paths that complete, and the client's dialect on each."""
-
 _WATCH_AFTER_S: Final = 0.1
 """A request shorter than this is not watched for its client leaving: a task for each would cost more than it saves."""
 _MAX_DESTINATIONS: Final = 10_000
-_MAX_DEPTH: Final = 128
-"""How deep a request may nest: whatever reads or writes it after the decoder recurses, on a deeper stack."""
-_DECODER: Final = msgspec.json.Decoder()
 
 
 class Journal(Protocol):
@@ -69,7 +62,7 @@ class Peppers(Protocol):
 
 
 class DataPlane:
-    """Everything below ``/v1``."""
+    """Everything that clients ask: ``/v1`` and ``/api``."""
 
     def __init__(
         self,
@@ -86,7 +79,9 @@ class DataPlane:
         new_id: NewId,
         max_body_bytes: int,
         body_timeout_s: float,
+        loopback_key: str = "",
     ) -> None:
+        """``loopback_key``: name of the key that callers on this machine have where they can send none."""
         self._keys = keys
         self._peppers = peppers
         self._plans = plans
@@ -99,6 +94,7 @@ class DataPlane:
         self._new_id = new_id
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
+        self._loopback_key = loopback_key
         self._destinations: dict[tuple[str, str], Plan] = {}
         self._derived_from = (0, 0, 0)
         self.draining = False
@@ -106,14 +102,16 @@ class DataPlane:
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request below ``/v1``."""
+        """Serve one request of a client's."""
         path: str = scope["path"]
+        face, route = ROUTES.get(path) or (face_of(path, scope["headers"]), None)
         exchange = Exchange(
             identity=self._new_id(),
             time=self._clock.now(),
             started=self._clock.monotonic(),
             endpoint=path,
-            dialect=ENDPOINTS.get(path, ""),
+            face=face,
+            route=route,
             send=send,
             opened=self._journal.opened,
             closed=self._journal.closed,
@@ -136,28 +134,22 @@ class DataPlane:
             exchange.client_request_id = request_id.decode("latin-1")
         client = scope.get("client")
         exchange.client = client[0] if client else None
-        if path in ENDPOINTS:
+        if exchange.route is not None:
             _allow_methods(scope, "POST")
-            exchange.key = key = self.authenticate(scope)
-            await self._complete(exchange, key, scope, receive)
-        elif path == "/v1/models" or path.startswith("/v1/models/"):
-            _allow_methods(scope, "GET", "HEAD")
-            exchange.key = key = self.authenticate(scope)
-            await answer_models(path, key, exchange, self._plans, self._catalog)
+            exchange.key = key = self.authenticate(scope, exchange.face)
+            await self._complete(exchange, exchange.route, key, scope, receive)
+        elif is_list(path):
+            _allow_methods(scope, *(("POST",) if path == SHOW else ("GET", "HEAD")))
+            exchange.key = key = self.authenticate(scope, exchange.face)
+            body = await self._body(key, scope, receive) if path == SHOW else b""
+            await answer_models(path, body, key, exchange, self._plans, self._catalog)
         else:
             raise ApiError(404, "unknown_url", f"Unknown request URL: {scope['method']} {path}.")
 
-    def authenticate(self, scope: Scope) -> KnownKey:
+    def authenticate(self, scope: Scope, face: Face) -> KnownKey:
         """Return the key of a request; raises ApiError 401 (unknown) or 403 (disabled, expired, not from here)."""
-        token = bearer(scope["headers"])
-        if token is None:
-            raise invalid_api_key()
         now = self._clock.now()
-        known = None
-        for pepper in self._peppers.all().values():
-            known = self._keys.find(digest(token, pepper), now)
-            if known is not None:
-                break
+        known = self._named(scope, face, now)
         if known is None:
             raise invalid_api_key()
         options = known.options
@@ -175,35 +167,51 @@ class DataPlane:
             raise forbidden("endpoint_not_allowed", f"This key may not use {scope['path']}.")
         return known
 
-    async def _complete(self, exchange: Exchange, key: KnownKey, scope: Scope, receive: Receive) -> None:
+    def _named(self, scope: Scope, face: Face, now: datetime) -> KnownKey | None:
+        token = credential(scope["headers"], face.key_headers)
+        if token is not None:
+            for pepper in self._peppers.all().values():
+                known = self._keys.find(digest(token, pepper), now)
+                if known is not None:
+                    return known
+        elif face.keyless and self._loopback_key:
+            client = scope.get("client")
+            if comes_bare(scope["headers"], client[0] if client else None):
+                return self._keys.named(self._loopback_key)
+        return None
+
+    async def _body(self, key: KnownKey, scope: Scope, receive: Receive) -> bytes:
+        limit = min(key.options.max_body_bytes or self._max_body_bytes, self._max_body_bytes)
+        return await read_body(scope, receive, limit, self._body_timeout_s, asyncio.current_task())
+
+    async def _complete(self, exchange: Exchange, route: Route, key: KnownKey, scope: Scope, receive: Receive) -> None:
         if self.draining:
             raise ApiError(503, "shutting_down", "LocalRouter is shutting down.", kind="server_error")
         if self._journal.full:
             raise ApiError(503, "journal_full", "The usage journal is full: the log is away.", kind="server_error")
         options = key.options
-        limit = min(options.max_body_bytes or self._max_body_bytes, self._max_body_bytes)
-        task = asyncio.current_task()
-        body = _parse(await read_body(scope, receive, limit, self._body_timeout_s, task), exchange.dialect)
+        body = parse(await self._body(key, scope, receive), route)
         names = requested_names(body)
         exchange.requested_model = ",".join(names)
-        exchange.stream = body.get("stream") is True
+        exchange.stream = streams(route, body)
         exchange.tags = {**options.tags, **_tags(header(scope, b"x-localrouter-tags"))}
-        exchange.plan = plan = self._destination(key, names)
-        exchange.needs = needs = needs_of(body)
+        exchange.plan = plan = self._destination(key, names, route)
+        exchange.needs = needs = needs_of(body, route.dialect)
         choice = choose(plan, needs, self._health.states, now=self._clock.now())
-        if options.policies.unpriced == "refuse":
+        if options.policies.unpriced == "refuse" and route.billed:
             choice = _priced(choice)
         exchange.excluded = choice.excluded
         if not choice.order:
             raise no_candidate(_why_nobody(choice.excluded))
         asked = {
-            "dialect": exchange.dialect,
+            "dialect": route.dialect,
             "body": body,
             "stream": exchange.stream,
-            "include_usage": _includes_usage(body),
+            "include_usage": includes_usage(body),
             "drop_params": options.policies.drop_params,
+            "idempotency_key": _text(header(scope, b"idempotency-key")),
         }
-        headers = [(b"x-request-id", exchange.public_id)]
+        headers = exchange.id_headers()
         if plan.slug:
             headers.append((b"x-localrouter-router", header_value(plan.slug)))
         walk = Walk(
@@ -217,7 +225,7 @@ class DataPlane:
             headers=headers,
             until=self._clock.monotonic() + _total_ms(scope, plan) / 1000,
         )
-        await self._watched(walk, exchange, _Watch(receive, task))
+        await self._watched(walk, exchange, _Watch(receive, asyncio.current_task()))
 
     async def _watched(self, walk: Walk, exchange: Exchange, watch: "_Watch") -> None:
         """Run the walk; a client that leaves cancels it."""
@@ -236,7 +244,7 @@ class DataPlane:
     def _cool(self, provider_id: str, for_ms: int) -> None:
         self._health.cool(provider_id, self._clock.now() + timedelta(milliseconds=for_ms))
 
-    def _destination(self, key: KnownKey, names: list[str]) -> Plan:
+    def _destination(self, key: KnownKey, names: list[str], route: Route) -> Plan:
         derived_from = (self._keys.generation, self._plans.generation, self._catalog.generation)
         if derived_from != self._derived_from or len(self._destinations) > _MAX_DESTINATIONS:
             self._destinations.clear()
@@ -248,7 +256,8 @@ class DataPlane:
                 plan = resolve(name, key, key.options.target, self._plans, self._catalog)
                 self._destinations[key.id, name] = plan
             plans.append(plan)
-        return plans[0] if len(plans) == 1 else merge(plans)
+        plan = plans[0] if len(plans) == 1 else merge(plans)
+        return one_model(plan) if route.vectors else plan
 
     async def _answer_error(self, exchange: Exchange, error: ApiError) -> None:
         now = self._clock.monotonic()
@@ -317,39 +326,8 @@ class _Watch:
             self._serving.cancel()
 
 
-def _parse(raw: bytes, dialect: str) -> dict[str, Any]:
-    try:
-        body: object = _DECODER.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise bad_request(f"The body is not JSON: {error}.", code="invalid_json") from error
-    if not isinstance(body, dict):
-        raise bad_request("The body must be a JSON object.", code="invalid_json")
-    if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH and _deeper_than(_MAX_DEPTH, body):  # pyright: ignore[reportUnknownArgumentType]
-        raise bad_request(f"The body nests deeper than {_MAX_DEPTH} levels.", code="invalid_json")
-    wanted = "messages" if dialect == "openai_chat" else "prompt"
-    if wanted not in body:
-        message = f"Missing required parameter: '{wanted}'."
-        raise bad_request(message, param=wanted, code="missing_required_parameter")
-    if wanted == "messages" and not (isinstance(body["messages"], list) and body["messages"]):
-        raise bad_request("'messages' must be a list with at least one message.", param="messages")
-    if not isinstance(body.get("stream", False), bool | None):
-        raise bad_request("'stream' must be true or false.", param="stream")
-    return body  # pyright: ignore[reportUnknownVariableType]  keys of a JSON object are texts
-
-
-def _deeper_than(levels: int, body: Any) -> bool:
-    layer: list[Any] = [body]
-    for _ in range(levels):
-        inner: list[Any] = []
-        for item in layer:
-            inner.extend(cast("dict[str, Any]", item).values() if isinstance(item, dict) else item)
-        layer = [item for item in inner if isinstance(item, dict | list)]
-    return bool(layer)
-
-
-def _includes_usage(body: dict[str, Any]) -> bool:
-    options = body.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True  # pyright: ignore[reportUnknownMemberType]
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 def _tags(value: bytes | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from services.gateway.domain.accounting import cost_of, total_cost, total_tokens
 from services.gateway.domain.errors import ApiError
+from services.gateway.domain.faces.face import Face, Route
 from services.gateway.domain.opened import Opened, encode_opened
 from services.gateway.projections.keys import KnownKey
 from shared.contracts.frames import Fail, FailureKind
@@ -44,13 +45,16 @@ class Exchange:
         "dialect",
         "endpoint",
         "excluded",
+        "face",
         "first_content",
         "id",
         "key",
+        "last_sent",
         "needs",
         "plan",
         "requested_model",
         "response_started",
+        "route",
         "send",
         "stream",
         "tags",
@@ -66,16 +70,19 @@ class Exchange:
         time: datetime,
         started: float,
         endpoint: str,
-        dialect: str,
+        face: Face,
+        route: Route | None,
         send: Send,
         opened: Write,
         closed: Write,
     ) -> None:
-        """``time`` is when it arrived, ``started`` the same on the monotonic clock."""
+        """``time`` is when it arrived, ``started`` the same on the monotonic clock; ``route``: None asks no model."""
         self.id = identity
         self.time = rfc3339(time)
         self.endpoint = endpoint
-        self.dialect = dialect
+        self.face = face
+        self.route = route
+        self.dialect = route.dialect if route else ""
         self.send = send
         self.stream = False
         self.key: KnownKey | None = None
@@ -90,6 +97,8 @@ class Exchange:
         self.first_content: float | None = None
         self.delivered = 0
         """Events with content that went to the client."""
+        self.last_sent = b""
+        """The last events of the stream that the client has."""
         self.response_started = False
         self.withheld = 0
         self.upstream_s = 0.0
@@ -103,6 +112,13 @@ class Exchange:
     def public_id(self) -> bytes:
         """What ``x-request-id`` says: the client's own id where it sent one."""
         return (self.client_request_id or self.id).encode()
+
+    def id_headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that tell the request's id."""
+        return [(name, self.public_id) for name in self.face.id_headers]
+
+    def _cost(self, tokens: Tokens, candidate: Candidate) -> int | None:
+        return 0 if self.route is not None and not self.route.billed else cost_of(tokens, candidate)
 
     def open(self, candidate: Candidate, attempt_id: str) -> None:
         """Journal that ``candidate`` is about to be asked: what the record is if this process dies now."""
@@ -123,7 +139,7 @@ class Exchange:
             provider=candidate.provider,
             model=candidate.model,
             price_version=candidate.price_version,
-            cost=cost_of(self.estimated_tokens(), candidate),
+            cost=self._cost(self.estimated_tokens(), candidate),
             needs=self.needs,
             attempts=self.attempts,
             tags=self.tags,
@@ -146,6 +162,8 @@ class Exchange:
         credential_id: str | None = None,
     ) -> None:
         """Add what became of one attempt."""
+        if self.route is not None and not self.route.billed:
+            tokens = NO_TOKENS
         self.attempts.append(
             Attempt(
                 id=attempt_id,
@@ -159,7 +177,7 @@ class Exchange:
                 error_code=error_code,
                 credential_id=credential_id,
                 tokens=tokens,
-                cost=cost_of(tokens, candidate),
+                cost=self._cost(tokens, candidate),
                 price_version=candidate.price_version,
             )
         )
@@ -208,13 +226,14 @@ class Exchange:
     async def answer_error(self, error: ApiError, extra: list[tuple[bytes, bytes]]) -> None:
         """Send an error: as the whole answer, or as the last event of a running stream."""
         if self.response_started:
-            await self.send({"type": "http.response.body", "body": error.event()})
+            event = self.face.error_event(error, self.public_id.decode(), self.last_sent)
+            await self.send({"type": "http.response.body", "body": event})
             return
-        body = error.body()
+        body = self.face.error_body(error, self.public_id.decode())
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
-            (b"x-request-id", self.public_id),
+            *self.id_headers(),
             *error.headers(),
             *extra,
         ]

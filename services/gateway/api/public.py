@@ -9,6 +9,7 @@ import msgspec
 from services.gateway.api.body import read_body, replayed
 from services.gateway.api.data_plane import DataPlane
 from services.gateway.domain.errors import ApiError
+from services.gateway.domain.faces.registry import face_of
 from services.gateway.domain.origin import Hosts, Origins
 from shared.runtime.asgi import App, Headers, Message, Receive, Scope, Send, header, respond
 from shared.runtime.service import respond_ready
@@ -19,8 +20,9 @@ _JSON: Final = b"application/json"
 _PROBLEM: Final = b"application/problem+json"
 _ACTOR: Final = b"x-localrouter-actor"
 _EXPOSED: Final = (
-    b"x-request-id, x-localrouter-provider, x-localrouter-model, x-localrouter-router, x-localrouter-attempts, "
-    b"x-localrouter-reason, x-localrouter-dropped-params, x-localrouter-cost-usd, retry-after, etag"
+    b"x-request-id, request-id, x-localrouter-provider, x-localrouter-model, x-localrouter-router, "
+    b"x-localrouter-attempts, x-localrouter-reason, x-localrouter-dropped-params, x-localrouter-cost-usd, "
+    b"retry-after, etag"
 )
 
 
@@ -64,14 +66,14 @@ class PublicApp:
         path: str = scope["path"]
         if host is None or host not in self._hosts:
             message = "This host name is not one of this gateway's; see server.allowed_hosts."
-            await _refuse(path, ApiError(421, "misdirected_request", message), send)
+            await _refuse(scope, ApiError(421, "misdirected_request", message), send)
         elif origin is None:
             await self._dispatch(path, scope, receive, send)
         elif origin in self._origins:
             await self._cross_origin(path, origin, scope, receive, send)
         else:
             message = "This web origin may not call; see server.cors_origins."
-            await _refuse(path, ApiError(403, "origin_not_allowed", message, kind="permission_error"), send)
+            await _refuse(scope, ApiError(403, "origin_not_allowed", message, kind="permission_error"), send)
 
     async def _cross_origin(self, path: str, origin: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         allowed = [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
@@ -95,12 +97,12 @@ class PublicApp:
         await self._dispatch(path, scope, receive, send_allowed)
 
     async def _dispatch(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        if path.startswith("/v1/"):
+        if path.startswith(("/v1/", "/api/")):
             why = self._refuse()
             if why is None:
                 await self._data_plane(scope, receive, send)
             else:
-                await _refuse(path, ApiError(503, "cut_off", why, kind="server_error"), send)
+                await _refuse(scope, ApiError(503, "cut_off", why, kind="server_error"), send)
         elif path.startswith(ADMIN):
             await self._serve_admin(path, scope, receive, send)
         elif path == "/healthz":
@@ -111,7 +113,7 @@ class PublicApp:
             await self._guarded(self._metrics, scope, receive, send)
         else:
             message = f"Unknown request URL: {scope['method']} {path}."
-            await _refuse("/v1/", ApiError(404, "unknown_url", message), send)
+            await _refuse(scope, ApiError(404, "unknown_url", message), send)
 
     async def _serve_admin(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         resource = path.removeprefix(ADMIN).partition("/")[0]
@@ -151,9 +153,11 @@ async def _problem(send: Send, status: int, code: str, detail: str, headers: Hea
     await respond(send, status, msgspec.json.encode({**document, "detail": detail}), _PROBLEM, headers)
 
 
-async def _refuse(path: str, error: ApiError, send: Send) -> None:
+async def _refuse(scope: Scope, error: ApiError, send: Send) -> None:
     """Answer in the shape of the part that was asked."""
+    path: str = scope["path"]
     if path.startswith(ADMIN):
         await _problem(send, error.status, error.code, error.message)
     else:
-        await respond(send, error.status, error.body(), _JSON, error.headers())
+        body = face_of(path, scope["headers"]).error_body(error, "")
+        await respond(send, error.status, body, _JSON, error.headers())

@@ -249,13 +249,14 @@ class _Streamed:
         exchange = self._walk.exchange
         payload = frame.payload
         if frame.content:
-            exchange.delivered += payload.count(b"data:")
+            exchange.delivered += payload.count(exchange.face.event_mark)
         if not exchange.response_started:
             self._held.append(payload)
             if not frame.content:
                 return
             exchange.first_content = self._walk.now()
             payload = await self._start()
+        exchange.last_sent = payload
         await exchange.send({"type": "http.response.body", "body": payload, "more_body": True})
 
     async def end(self, tail: Tail) -> None:

@@ -1,13 +1,11 @@
-"""The errors of the data plane in OpenAI's shape: every one knows its whole answer."""
-
-import msgspec
+"""The errors of the data plane; how each is told is the client's face's."""
 
 from shared.contracts.frames import Fail, FailureKind
 from shared.routing.following import smallest_retry_after_ms
 
 
 class ApiError(Exception):
-    """An answer that is an error. ``code`` is one of the documented codes."""
+    """An answer that is an error. ``code`` is one of the documented codes, ``kind`` OpenAI's type."""
 
     def __init__(
         self,
@@ -28,16 +26,6 @@ class ApiError(Exception):
         self.param = param
         self.retry_after_ms = retry_after_ms
         self._headers = headers
-
-    def body(self) -> bytes:
-        """Return the answer's body."""
-        return msgspec.json.encode(
-            {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
-        )
-
-    def event(self) -> bytes:
-        """Return the error as an event of a running stream."""
-        return b"data: " + self.body() + b"\n\n"
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return the headers that belong to this error."""

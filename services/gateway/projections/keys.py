@@ -101,6 +101,11 @@ class KeyRing:
         """Return the names that are taken."""
         return {known.options.name for known in self._keys.values()}
 
+    def named(self, name: str) -> KnownKey | None:
+        """Return the key with this name; None also where two have it."""
+        found = [known for known in self._keys.values() if known.options.name == name]
+        return found[0] if len(found) == 1 else None
+
     def pepper_ids(self) -> set[str]:
         """Return the peppers that live keys need."""
         return {known.key.value.pepper_id for known in self._keys.values() if known.key.value is not None}

@@ -196,9 +196,12 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=10,
 )
-FIELDS = ["messages", "prompt", "tools", "max_tokens", "response_format", "content", "role"]
+FIELDS = ["messages", "prompt", "tools", "max_tokens", "response_format", "content", "role", "type", "text"]
+FIELDS += ["input", "system", "instructions", "format", "options", "images", "output_config", "source"]
+DIALECTS = ["openai_chat", "openai_completions", "openai_responses", "openai_embeddings", "anthropic_messages"]
+DIALECTS += ["anthropic_count_tokens", "ollama_chat", "ollama_generate", "ollama_embed"]
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS), json))
-def test_any_body_has_needs(body: dict[str, object]):
-    assert needs_of(body).input_tokens >= 0
+@given(st.dictionaries(st.sampled_from(FIELDS), json), st.sampled_from(DIALECTS))
+def test_any_body_has_needs(body: dict[str, object], dialect: str):
+    assert needs_of(body, dialect).input_tokens >= 0

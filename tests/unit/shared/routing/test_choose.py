@@ -74,6 +74,7 @@ def test_with_every_provider_in_trouble_the_order_is_empty_and_each_is_named():
     ("fields", "needs", "cause", "value"),
     [
         ({}, Needs(capabilities=("chat", "tools")), "capabilities", "tools"),
+        ({"capabilities": (Capability.EMBEDDING,)}, Needs(capabilities=("completion",)), "capabilities", "completion"),
         ({"context_window": 100}, Needs(input_tokens=90, output_tokens=11), "context_window", "100"),
         ({"context_window": 100}, Needs(input_tokens=101), "context_window", "100"),
         ({"max_output": 10}, Needs(output_tokens=11), "max_output", "10"),
@@ -89,6 +90,8 @@ def test_a_model_that_cannot_do_it_is_left_out(fields: dict[str, int], needs: Ne
     ("fields", "needs"),
     [
         ({"capabilities": (Capability.CHAT, Capability.TOOLS)}, Needs(capabilities=("chat", "tools"))),
+        ({"capabilities": (Capability.CHAT,)}, Needs(capabilities=("completion",))),
+        ({"capabilities": (Capability.COMPLETION,)}, Needs(capabilities=("completion",))),
         ({"context_window": 100}, Needs(input_tokens=90, output_tokens=10)),
         ({"max_output": 10}, Needs(output_tokens=10)),
         ({}, Needs(input_tokens=10**9, output_tokens=10**9)),

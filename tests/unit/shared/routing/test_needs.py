@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 
 from shared.contracts.usage import Needs
-from shared.routing.needs import MEDIA_TOKENS, needs_of
+from shared.routing.needs import MEDIA_TOKENS
+from shared.routing.needs import needs_of as needs_in
+
+
+def needs_of(body: dict[str, Any], dialect: str = "openai_chat") -> Needs:
+    return needs_in(body, dialect)
 
 
 def user(content: Any) -> dict[str, Any]:
@@ -66,7 +71,9 @@ def test_text_beyond_ascii_is_counted_in_bytes():
     [("abcdefgh", 2), (["abcd", "efgh"], 2), ([1, 2, 3], 3), ([[1, 2], [3]], 3), ([], 0), (None, 0), (7, 0)],
 )
 def test_a_prompt_needs_completion(prompt: Any, tokens: int):
-    assert needs_of({"prompt": prompt}) == Needs(capabilities=("completion",), input_tokens=tokens)
+    assert needs_of({"prompt": prompt}, "openai_completions") == Needs(
+        capabilities=("completion",), input_tokens=tokens
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,3 +92,91 @@ def test_a_body_of_the_wrong_shape_is_read_as_far_as_it_goes(body: dict[str, Any
 
 def test_half_of_a_surrogate_pair_does_not_stop_the_count():
     assert needs_of(user("\ud800")).input_tokens == 1
+
+
+PNG = "A" * 100_000
+TOOL = {"name": "f", "description": "x" * 400}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "capabilities", "least", "most"),
+    [
+        ("openai_responses", {"input": "a" * 40, "instructions": "b" * 40}, ("chat",), 20, 20),
+        (
+            "openai_responses",
+            {
+                "input": [
+                    {"role": "user", "content": [{"type": "input_text", "text": "a" * 40}]},
+                    {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": PNG}]},
+                    {"type": "function_call", "name": "f", "arguments": "b" * 400},
+                    {"type": "function_call_output", "call_id": "c", "output": "c" * 400},
+                    {"type": "reasoning", "id": "rs_1", "summary": []},
+                ],
+                "tools": [{"type": "function", **TOOL}],
+                "text": {"format": {"type": "json_schema", "name": "s", "schema": {}}},
+                "max_output_tokens": 7,
+            },
+            ("chat", "vision", "tools", "json_schema"),
+            10 + MEDIA_TOKENS + 300,
+            10 + MEDIA_TOKENS + 350,
+        ),
+        (
+            "anthropic_messages",
+            {
+                "system": [{"type": "text", "text": "a" * 40}],
+                "messages": [
+                    {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "data": PNG}}]},
+                    {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "input": {"a": "b" * 400}}]},
+                    {
+                        "role": "user",
+                        "content": [{"type": "tool_result", "content": [{"type": "text", "text": "c" * 400}]}],
+                    },
+                ],
+                "tools": [TOOL],
+                "output_config": {"format": {"type": "json_schema", "schema": {}}},
+                "max_tokens": 7,
+            },
+            ("chat", "vision", "tools", "json_schema"),
+            10 + MEDIA_TOKENS + 300,
+            10 + MEDIA_TOKENS + 350,
+        ),
+        (
+            "ollama_chat",
+            {
+                "messages": [
+                    {"role": "user", "content": "a" * 40, "images": [PNG]},
+                    {"role": "assistant", "content": "", "tool_calls": [{"function": {"arguments": {"a": "b" * 400}}}]},
+                ],
+                "tools": [{"type": "function", "function": TOOL}],
+                "format": {"type": "object"},
+                "options": {"num_predict": 7},
+            },
+            ("chat", "vision", "tools", "json_schema"),
+            10 + MEDIA_TOKENS + 200,
+            10 + MEDIA_TOKENS + 250,
+        ),
+        (
+            "ollama_generate",
+            {"prompt": "a" * 40, "system": "b" * 40, "images": [PNG, PNG], "options": {"num_predict": 7}},
+            ("completion", "vision"),
+            20 + 2 * MEDIA_TOKENS,
+            20 + 2 * MEDIA_TOKENS,
+        ),
+        ("openai_embeddings", {"input": ["a" * 40, "b" * 40]}, ("embedding",), 20, 20),
+        ("openai_embeddings", {"input": [1, 2, 3]}, ("embedding",), 3, 3),
+        ("ollama_embed", {"input": "a" * 40}, ("embedding",), 10, 10),
+    ],
+)
+def test_every_dialect_says_its_needs_in_its_own_words(
+    dialect: str, body: dict[str, Any], capabilities: tuple[str, ...], least: int, most: int
+):
+    needs = needs_of(body, dialect)
+    assert needs.capabilities == capabilities
+    assert least <= needs.input_tokens <= most
+    limited = any(name in str(body) for name in ("max_tokens", "max_output_tokens", "num_predict"))
+    assert needs.output_tokens == (7 if limited else None)
+
+
+def test_a_prompt_that_is_only_counted_may_be_as_long_as_it_likes():
+    body = {"system": "a" * 4_000, "messages": [{"role": "user", "content": "b" * 4_000}], "tools": [TOOL]}
+    assert needs_of(body, "anthropic_count_tokens") == Needs(capabilities=("chat", "tools"))

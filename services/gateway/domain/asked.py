@@ -1,0 +1,70 @@
+"""What the gateway reads off a client's request, and no more: translating it is for those who send it on."""
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from services.gateway.domain.errors import bad_request
+from services.gateway.domain.faces.face import Route
+from shared.contracts.plan import Plan
+
+_MAX_DEPTH: Final = 128
+"""How deep a request may nest: whatever reads or writes it after the decoder recurses, on a deeper stack."""
+_DECODER: Final = msgspec.json.Decoder()
+
+
+def parse(raw: bytes, route: Route) -> dict[str, Any]:
+    """Return the body of a request at ``route``; raises ApiError (400)."""
+    fields = parse_object(raw)
+    route.check(fields)
+    return fields
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """Return a body that is a JSON object; raises ApiError (400)."""
+    try:
+        body: object = _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_request(f"The body is not JSON: {error}.", code="invalid_json") from error
+    if not isinstance(body, dict):
+        raise bad_request("The body must be a JSON object.", code="invalid_json")
+    fields = cast("dict[str, Any]", body)
+    if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH and _deeper_than(_MAX_DEPTH, fields):
+        raise bad_request(f"The body nests deeper than {_MAX_DEPTH} levels.", code="invalid_json")
+    return fields
+
+
+def includes_usage(body: dict[str, Any]) -> bool:
+    """Return whether the client asked for the usage chunk of a stream."""
+    options = body.get("stream_options")
+    return isinstance(options, dict) and cast("dict[str, Any]", options).get("include_usage") is True
+
+
+def one_model(plan: Plan) -> Plan:
+    """Return a plan that never leaves its first model that makes vectors: another one's would not compare.
+
+    Health has no say in which one that is: a model that is away is waited for, not replaced.
+    """
+    first = next((item for item in plan.candidates if "embedding" in item.capabilities), None)
+    if first is None or len(plan.candidates) == 1:
+        return plan
+    return msgspec.structs.replace(plan, candidates=(first,))
+
+
+def at_provider(plan: Plan, provider_id: str) -> Plan:
+    """Return a plan that stays with one provider; raises ApiError (400) when it holds none of that provider's."""
+    candidates = tuple(item for item in plan.candidates if item.provider_id == provider_id)
+    if not candidates:
+        message = "The provider that holds 'previous_response_id' is not one that this request may go to."
+        raise bad_request(message, param="previous_response_id")
+    return msgspec.structs.replace(plan, candidates=candidates)
+
+
+def _deeper_than(levels: int, body: Any) -> bool:
+    layer: list[Any] = [body]
+    for _ in range(levels):
+        inner: list[Any] = []
+        for item in layer:
+            inner.extend(cast("dict[str, Any]", item).values() if isinstance(item, dict) else item)
+        layer = [item for item in inner if isinstance(item, dict | list)]
+    return bool(layer)
