@@ -15,16 +15,13 @@ from services.embedded.nats_server import NatsServer
 from shared.kernel.secrets import Secret
 from shared.log.nats import NatsLog
 from shared.log.port import EventLog
-from shared.runtime.bootstrap import bootstrap_log
+from shared.runtime.bootstrap import USAGE_SHARE, bootstrap_log
 from shared.runtime.logging import configure_logging
 from shared.runtime.master_key import load_master_key
 from shared.runtime.process import Place, run_process, serve, settle_memory
 from shared.runtime.server import bind
 from shared.runtime.settings_file import log_folder
 from shared.runtime.token_files import admin_token
-
-USAGE_SHARE = 0.8
-"""Of the store: the rest is kept free for configuration, whatever the traffic."""
 
 NOT_THERE = 4
 """Exit code of what is not there yet."""

@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 from typing import Final, Self
 
-import msgspec
 import structlog
 
 from services.embedded.folder_lock import FolderLock
 from services.embedded.parent_death import KERNEL_TELLS, Watcher, die_with_parent
-from shared.kernel.errors import LogUnavailable, StartRefused
-from shared.log.nats_connection import Connection
+from shared.kernel.errors import StartRefused
 from shared.runtime.atomic_file import write_atomically
+from shared.runtime.bootstrap import syncs_every_write
 from shared.runtime.nats_binary import nats_server_binary
 from shared.runtime.nats_config import KEY_VARIABLE, render
 from shared.runtime.nats_users import BOOTSTRAP, SERVICES, SYSTEM
@@ -96,16 +95,7 @@ class NatsServer:
 
     async def durable(self) -> bool | None:
         """Whether the running server syncs every write before it acknowledges it; None: it does not say."""
-        connection = Connection(self.url, user=SYSTEM, password=self.users[SYSTEM], name="localrouter assertion")
-        try:
-            await connection.open()
-            answer = await connection.request("$SYS.REQ.SERVER.PING.VARZ")
-            data = msgspec.json.decode(answer.data)
-            return data["data"]["jetstream"]["config"].get("sync_always", False)
-        except (LogUnavailable, KeyError, msgspec.DecodeError):
-            return None
-        finally:
-            await connection.close()
+        return await syncs_every_write(self.url, user=SYSTEM, password=self.users[SYSTEM])
 
     async def _first_start(self) -> None:
         for attempt in range(_PORT_TRIES):

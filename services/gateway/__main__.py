@@ -1,18 +1,47 @@
 """The gateway in a process of its own: ``python -m services.gateway``."""
 
+import itertools
+from typing import Final
+
 from services.gateway.adapters.admin_proxy import HttpClient, RemoteService
+from services.gateway.adapters.journal import JournalInUse
 from services.gateway.adapters.providers_http import HttpCompletions
-from services.gateway.app import build
+from services.gateway.app import Gateway, build
 from services.gateway.settings import GatewaySettings
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
 from shared.runtime.process import Running, Surroundings, run
 from shared.runtime.token_files import admin_token
+
+AUTO: Final = "auto"
+"""A ``gateway.id`` for replicas of one container: each takes the first journal that nobody writes."""
 
 
 def gateway(surroundings: Surroundings) -> Running:
     """Build the gateway over HTTP to the other services."""
     place = surroundings.place
     settings = GatewaySettings.from_settings(place.settings, place.home)
+    built = _first_free(surroundings, settings) if settings.gateway_id == AUTO else _build(surroundings, settings)
+
+    async def say_how_to_begin() -> None:
+        if not built.has_keys():
+            command = place.environ.get("LOCALROUTER_COMMAND", "localrouter")
+            print(f"\nLocalRouter has no key yet. Make the first:\n\n    {command} keys create\n", flush=True)  # noqa: T201  to whoever started it
+
+    return Running(built.service, settings.host, settings.port, built.drain, say_how_to_begin)
+
+
+def _first_free(surroundings: Surroundings, settings: GatewaySettings) -> Gateway:
+    """Build the first of gateway-1, gateway-2 … whose journal is free: one that is gone left work in its own."""
+    for number in itertools.count(1):
+        try:
+            return _build(surroundings, settings.named(f"gateway-{number}"))
+        except JournalInUse:
+            continue
+    raise AssertionError("there is always another number")
+
+
+def _build(surroundings: Surroundings, settings: GatewaySettings) -> Gateway:
+    place = surroundings.place
     urls = place.settings.services
     client = HttpClient()
     completions = HttpCompletions(urls.providers_url, surroundings.service_token)
@@ -24,7 +53,7 @@ def gateway(surroundings: Surroundings) -> Running:
             ("metrics", urls.metrics_url),
         )
     }
-    built = build(
+    return build(
         settings,
         log=surroundings.log,
         secrets=surroundings.secrets,
@@ -37,7 +66,6 @@ def gateway(surroundings: Surroundings) -> Running:
         new_id=new_id,
         remote=(client, completions),
     )
-    return Running(built.service, settings.host, settings.port, built.drain)
 
 
 def main() -> None:

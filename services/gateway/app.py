@@ -53,6 +53,8 @@ class Gateway:
     service: Service
     first_key: Callable[[], Awaitable[Secret | None]]
     """Makes the first key ever, or returns None when one was made before."""
+    has_keys: Callable[[], bool]
+    """Whether a key was ever made."""
     drain: Callable[[], None]
     """Take no new request: the process is about to end."""
 
@@ -167,7 +169,8 @@ def build(
     def drain() -> None:
         data_plane.draining = True
 
-    return Gateway(Service(name="gateway", app=app, parts=parts, not_ready=not_ready), first_key, drain)
+    service = Service(name="gateway", app=app, parts=parts, not_ready=not_ready)
+    return Gateway(service, first_key, lambda: ring.ever_created > 0, drain)
 
 
 class _WakingJournal:

@@ -1,6 +1,6 @@
 """What the gateway needs to know about where it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared.runtime.settings import Settings
@@ -36,3 +36,7 @@ class GatewaySettings:
             max_body_bytes=server.max_body_bytes,
             body_timeout_s=server.body_timeout_s,
         )
+
+    def named(self, gateway_id: str) -> "GatewaySettings":
+        """Return the same with another gateway's name and journal."""
+        return replace(self, gateway_id=gateway_id, journal=self.journal.with_name(gateway_id))

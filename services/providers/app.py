@@ -86,7 +86,15 @@ def build(
         catalog.changed(provider_id)
 
     runner = FoldRunner(log, fold, snapshots=snapshots, changed=changed)
-    bootstrap = Bootstrap(fold, runner, aggregates, new_id=new_id, environ=environ, local_model=offered)
+    bootstrap = Bootstrap(
+        fold,
+        runner,
+        aggregates,
+        new_id=new_id,
+        environ=environ,
+        local_model=offered,
+        ollama_url=settings.ollama_url,
+    )
     completions = UpstreamCompletions(
         find=fold.get,
         upstream=upstream,

@@ -14,6 +14,8 @@ class ProvidersSettings:
     local_model: bool = True
     """Whether the built-in model is offered when it is installed."""
     local_model_idle_s: float = 300
+    ollama_url: str | None = None
+    """Where Ollama is at the first start; None: on this machine."""
     catalog_interval_s: float = 300
 
     @classmethod
@@ -24,5 +26,6 @@ class ProvidersSettings:
             home=home,
             local_model=own.local_model,
             local_model_idle_s=own.local_model_idle_s,
+            ollama_url=own.ollama_url,
             catalog_interval_s=own.catalog_interval_s,
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,8 @@ class SnapshotStore:
     def save(self, name: str, snapshot: Snapshot) -> None:
         """Replace the snapshot (temporary file, rename): an interrupted write leaves the old one."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self._path(name).with_suffix(f".{os.getpid()}.tmp")
+        writer = f"{socket.gethostname()}.{os.getpid()}"  # containers may share the folder, and each is process 1
+        temporary = self._path(name).with_suffix(f".{writer}.tmp")
         temporary.write_bytes(encode_snapshot(snapshot))
         temporary.replace(self._path(name))
 

@@ -88,10 +88,22 @@ class RotatingFile:
                     newer.replace(older)
 
 
+class Terminal:
+    """Stderr as the place of the log's lines: in a container the engine keeps them."""
+
+    def write(self, content: bytes) -> None:
+        """Append whole lines; raises OSError where nobody takes them."""
+        while content:
+            content = content[os.write(sys.stderr.fileno(), content) :]
+
+    def close(self) -> None:
+        """Stderr is not ours to close."""
+
+
 class LogWriter:
     """Takes lines from any thread without waiting, and writes them within 100 ms from one thread of its own."""
 
-    def __init__(self, file: RotatingFile | None, *, lost: Callable[[int, str], Line]) -> None:
+    def __init__(self, file: RotatingFile | Terminal | None, *, lost: Callable[[int, str], Line]) -> None:
         """``file`` None: only the terminal; ``lost``: makes the line that says how many were dropped and why."""
         self._file = file
         self._lost = lost

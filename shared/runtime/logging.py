@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from shared.kernel.redaction import MASK, redact
-from shared.runtime.log_file import Line, LogWriter, RotatingFile
+from shared.runtime.log_file import Line, LogWriter, RotatingFile, Terminal
 from shared.runtime.settings import Log
 
 _rich = sys.modules.get("rich", False)
@@ -44,11 +44,14 @@ _DEEPEST: Final = 20
 def configure_logging(settings: Log, folder: Path | None, *, service: str) -> "Logging":
     """Send every event of the process to ``<folder>/localrouter.log`` and warnings to stderr, until ``close``.
 
-    ``folder`` None: stderr alone. Loggers are ``structlog.get_logger("<room>")``; those of the standard library
-    (uvicorn, aiohttp, nats, asyncio) are written too. ``close`` is called at exit.
+    ``folder`` None: stderr alone; ``log.terminal: everything``: the JSON lines go there and to no file. Loggers are
+    ``structlog.get_logger("<room>")``; those of the standard library (uvicorn, aiohttp, nats, asyncio) are written
+    too. ``close`` is called at exit.
     """
     file = None
-    if folder is not None:
+    if settings.terminal == "everything":
+        file = Terminal()
+    elif folder is not None:
         file = RotatingFile(folder / FILE_NAME, max_bytes=settings.max_bytes, backups=settings.backups)
     return Logging(file, settings.level, service)
 
@@ -56,8 +59,8 @@ def configure_logging(settings: Log, folder: Path | None, *, service: str) -> "L
 class Logging:
     """The logging of a process, as long as it lasts."""
 
-    def __init__(self, file: RotatingFile | None, level: Level, service: str) -> None:
-        self._encoder = _Encoder(service)
+    def __init__(self, file: RotatingFile | Terminal | None, level: Level, service: str) -> None:
+        self._encoder = _Encoder(service, for_people=not isinstance(file, Terminal))
         self._writer = LogWriter(file, lost=self._lost)
         self._bridge = _Bridge(self)
         self.set_level(level)
@@ -138,8 +141,9 @@ class _Bridge(logging.Handler):
 class _Encoder:
     """Turns events into lines."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, for_people: bool) -> None:
         self._service = service
+        self._for_people = _FOR_PEOPLE if for_people else frozenset[str]()
         self._json = msgspec.json.Encoder(enc_hook=_cut)
         self._second = 0
         self._second_text = ""
@@ -153,7 +157,7 @@ class _Encoder:
         now = self._now()
         json = f'{{"time":"{now}","level":"{level}","service":"{self._service}",{body[1:]}\n'
         human = None
-        if level in _FOR_PEOPLE:
+        if level in self._for_people:
             human = f"{now} {level.upper():<8}{room}: {_human(event, _safe(values), exception)}\n"
         return Line(json.encode(errors="replace"), human)
 

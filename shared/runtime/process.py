@@ -31,6 +31,7 @@ from shared.runtime.token_files import SERVICE_VARIABLE, given_token, read_token
 
 REFUSED: Final = 1
 """Exit code of a process that did not start."""
+_PATIENCE_S: Final = 2.0
 INTERRUPTED: Final = 130
 """Exit code of one that Ctrl-C ended while it started."""
 
@@ -66,9 +67,13 @@ class Surroundings:
 
     place: Place
     log: EventLog
-    secrets: SecretStore
     snapshots: SnapshotStore
     service_token: str
+
+    @property
+    def secrets(self) -> SecretStore:
+        """What the master key opens; only who asks for it needs the key. Raises StartRefused where there is none."""
+        return SecretStore(self.log.bucket(SECRETS), load_master_key(self.place.home, self.place.environ))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Running:
     host: str
     port: int
     drain: Callable[[], None] = lambda: None
+    started: Callable[[], Awaitable[None]] | None = None
+    """Called once it listens."""
 
 
 def run(name: str, build: Callable[[Surroundings], Running]) -> None:
@@ -129,15 +136,13 @@ async def _run_service(name: str, build: Callable[[Surroundings], Running]) -> N
     token = service_token(place)
     event_log = await connect_log(name, place)
     try:
-        secrets = SecretStore(event_log.bucket(SECRETS), load_master_key(place.home, place.environ))
-        surroundings = Surroundings(place, event_log, secrets, place.snapshots(name), token)
-        running = build(surroundings)
+        running = build(Surroundings(place, event_log, place.snapshots(name), token))
         bound = bind(running.host, running.port)
         try:
             await running.service.start()
             settle_memory()
             log.info("started", host=running.host, port=running.port)
-            await serve(running.service.app, bound, settings, drain=running.drain)
+            await serve(running.service.app, bound, settings, drain=running.drain, started=running.started)
         finally:
             await running.service.stop()
     finally:
@@ -155,16 +160,25 @@ def settle_memory() -> None:
 
 
 async def connect_log(name: str, place: Place) -> NatsLog:
-    """Connect to the NATS server that the settings name and see that the log was set up.
+    """Connect to the NATS server that the settings name, waiting for it, and see that the log was set up.
 
     Raises StartRefused, LogUnavailable, LogDamaged.
     """
     nats = place.settings.nats
     if nats.url is None:
         raise StartRefused("nats.url is not set: a service of its own needs a NATS server (or use `localrouter up`)")
-    event_log = await NatsLog.connect(nats.url, user=nats.user or name, password=_nats_password(nats), name=name)
+    user, password = nats.user or name, _nats_password(nats)
+    waiting = asyncio.get_running_loop().call_later(_PATIENCE_S, _say_what_is_waited_for, nats)
+    try:
+        event_log = await NatsLog.connect(nats.url, user=user, password=password, name=name, limit_s=nats.wait_s)
+    finally:
+        waiting.cancel()
     await verify(event_log.connection)
     return event_log
+
+
+def _say_what_is_waited_for(nats: Nats) -> None:
+    log.warning("waiting for NATS", url=nats.url, give_up_after_s=nats.wait_s)
 
 
 def service_token(place: Place) -> str:

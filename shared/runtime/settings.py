@@ -38,6 +38,9 @@ class Log(Section):
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written")
     folder: str | None = Field(None, description="Folder of the log files; null: logs/ in the data folder")
+    terminal: Literal["warnings", "everything"] = Field(
+        "warnings", description="What is said on stderr: warnings for people, or every event as a JSON line and no file"
+    )
     max_bytes: int = Field(10 * 1024 * 1024, ge=10_000, description="Size at which the application log rotates")
     backups: int = Field(5, ge=0, description="Rotated application logs to keep")
     access_days: int = Field(30, ge=1, description="Days of access log to keep")
@@ -50,6 +53,7 @@ class Nats(Section):
     user: str | None = Field(None, description="User of this service")
     password: SecretStr | None = Field(None, description="Its password")
     password_file: str | None = Field(None, description="File that holds its password")
+    wait_s: float = Field(60, gt=0, description="How long a start waits for the server")
     max_store_bytes: int = Field(10 * 1024**3, ge=64 * 1024**2, description="Most the embedded store may take")
 
 
@@ -76,7 +80,11 @@ class Services(Section):
 class Gateway(Section):
     """The gateway's own."""
 
-    id: str = Field("gateway-1", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Names this gateway in the usage log")
+    id: str = Field(
+        "gateway-1",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Names this gateway in the usage log; auto: the first of gateway-1, gateway-2, … that nobody is",
+    )
 
 
 class Providers(Section):
@@ -84,6 +92,9 @@ class Providers(Section):
 
     local_model: bool = Field(True, description="Offer the built-in SmolLM2 when it is installed")
     local_model_idle_s: float = Field(300, gt=0, description="Stop the built-in model after this long without use")
+    ollama_url: str | None = Field(
+        None, description="Where the Ollama is that the first start adds; null: http://localhost:11434"
+    )
     catalog_interval_s: float = Field(300, gt=0, description="How often catalogs are refreshed")
 
 

@@ -35,13 +35,17 @@ class Upstream:
         *,
         models: Sequence[str] = ("small", "large"),
         api_key: str | None = None,
+        host: str = "127.0.0.1",
         port: int = 0,
         log: Path | None = None,
     ) -> None:
-        """``api_key``: what ``Authorization: Bearer`` must carry, else 401; ``log``: a file of JSON lines."""
+        """``host``: the address it listens on; ``api_key``: what ``Authorization: Bearer`` must carry, else 401;
+        ``log``: a file of JSON lines.
+        """
         self.models = list(models)
         self.api_key = api_key
         self.attempts: list[Attempt] = []
+        self._host = host
         self._port = port
         self._log_path = log
         self._log: TextIO | None = None
@@ -57,7 +61,7 @@ class Upstream:
         """Listen."""
         if self._log_path is not None:
             self._log = self._log_path.open("a", encoding="utf-8", buffering=1)
-        self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), "127.0.0.1", self._port)
+        self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -80,7 +84,7 @@ class Upstream:
     @property
     def url(self) -> str:
         """Base address, for Ollama as it is, for OpenAI with ``/v1`` behind it."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     @property
     def completions(self) -> list[Attempt]:
@@ -182,8 +186,8 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
     repeat: bool = False
 
 
-async def _run(port: int, log: Path | None, models: Sequence[str]) -> None:
-    async with Upstream(port=port, log=log, models=models) as wall:
+async def _run(host: str, port: int, log: Path | None, models: Sequence[str]) -> None:
+    async with Upstream(host=host, port=port, log=log, models=models) as wall:
         sys.stdout.write(wall.url + "\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
@@ -192,12 +196,13 @@ async def _run(port: int, log: Path | None, models: Sequence[str]) -> None:
 def main() -> None:
     """Run the wall as a process until it is interrupted; prints its address."""
     parser = argparse.ArgumentParser(prog="python -m shared.testing.upstream", description="A scripted vendor")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--log", type=Path, default=None, help="append every attempt here, as JSON lines")
     parser.add_argument("--models", default="small,large", help="what it lists, with commas")
     options = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(options.port, options.log, options.models.split(",")))
+        asyncio.run(_run(options.host, options.port, options.log, options.models.split(",")))
 
 
 if __name__ == "__main__":

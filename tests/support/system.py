@@ -229,10 +229,11 @@ class Wall:
 
 
 @contextlib.contextmanager
-def wall(folder: Path, models: str = "small,large") -> Iterator[Wall]:
-    """Run the scripted vendor."""
+def wall(folder: Path, models: str = "small,large", host: str = "127.0.0.1") -> Iterator[Wall]:
+    """Run the scripted vendor; ``host``: an address that those who ask it reach."""
     processes = Processes(folder)
-    process = processes.start("wall", ["shared.testing.upstream", "--models", models], dict(os.environ))
+    arguments = ["shared.testing.upstream", "--models", models, "--host", host, "--log", str(folder / "wall.jsonl")]
+    process = processes.start("wall", arguments, dict(os.environ))
     try:
         assert process.stdout is not None
         yield Wall(process.stdout.readline().strip())

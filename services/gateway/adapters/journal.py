@@ -52,6 +52,10 @@ class _Segment:
     """Requests opened here that are not closed anywhere yet."""
 
 
+class JournalInUse(StartRefused):
+    """Another gateway that lives has this journal."""
+
+
 class Journal:
     """The journal of one gateway, in a folder of its own that it locks."""
 
@@ -271,5 +275,5 @@ def _lock(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise StartRefused(f"another gateway uses the journal in {folder}; give this one its own gateway.id") from error
+        raise JournalInUse(f"another gateway uses the journal in {folder}; give this one its own gateway.id") from error
     return descriptor

@@ -32,13 +32,16 @@ class Bootstrap:
         new_id: NewId,
         environ: Mapping[str, str],
         local_model: bool,
+        ollama_url: str | None = None,
     ) -> None:
+        """``ollama_url``: where Ollama is, if not on this machine."""
         self._fold = fold
         self._runner = runner
         self._aggregates = aggregates
         self._new_id = new_id
         self._environ = environ
         self._local_model = local_model
+        self._elsewhere = {"ollama": ollama_url}
 
     async def start(self) -> None:
         """Add them."""
@@ -54,9 +57,10 @@ class Bootstrap:
         """Nothing to end."""
 
     async def _add(self, vendor: Vendor, actor: str) -> None:
-        if self._fold.seen(vendor.slug) or vendor.base_url is None:
+        base_url = self._elsewhere.get(vendor.slug) or vendor.base_url
+        if self._fold.seen(vendor.slug) or base_url is None:
             return
-        spec = ProviderSpec(slug=vendor.slug, vendor=vendor.slug, base_url=vendor.base_url, local=vendor.local)
+        spec = ProviderSpec(slug=vendor.slug, vendor=vendor.slug, base_url=base_url, local=vendor.local)
         identity = self._new_id()
         added = await self._aggregates.handle(PROVIDER, identity, AddProvider(identity, spec), actor=actor)
         if isinstance(added, Refusal):

@@ -286,3 +286,17 @@ def test_a_full_disk_costs_lines_and_says_so_once_and_when_there_is_room_again(
     writer.put(Line(line(2)))
     writer.close()
     assert (tmp_path / "a.log").read_text().splitlines()[1:] == ['{"n": -5, "why": "No space left on device"}']
+
+
+def test_in_a_container_the_engine_gets_every_event_as_json_and_no_file_is_written(tmp_path: Path):
+    program = (
+        "import pathlib, sys, structlog\n"
+        "from shared.runtime.logging import configure_logging\n"
+        "from shared.runtime.settings import Log\n"
+        "configure_logging(Log(terminal='everything'), pathlib.Path(sys.argv[1]), service='x')\n"
+        "log = structlog.get_logger('room')\n"
+        "log.info('one')\nlog.warning('two')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["one", "two"]
+    assert list(tmp_path.iterdir()) == []

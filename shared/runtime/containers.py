@@ -1,0 +1,140 @@
+"""What containers need before the first of them starts: ``python -m shared.runtime.containers``, at every start.
+
+It makes the secrets at the first start, gives each container its own share of them, and sees that the log's store and
+its key belong together: only then may nats-server start.
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shared.kernel.errors import LocalRouterError, StartRefused
+from shared.kernel.secrets import KEY_BYTES, key_id
+from shared.runtime.atomic_file import write_atomically
+from shared.runtime.master_key import load_master_key
+from shared.runtime.nats_config import render
+from shared.runtime.nats_users import BOOTSTRAP, SERVICES, SYSTEM
+from shared.runtime.store_key import KEY_FILE, STORE, open_store_key
+
+MASTER: Final = "master-key"
+DATABASE: Final = "database-password"
+_ADMIN: Final = "admin-token"
+_SERVICE: Final = "service-token"
+_GRAFANA: Final = "grafana-password"
+_NATS: Final = "nats-password"
+_OWNER: Final = 0o400
+_ANYBODY: Final = 0o444
+_MONITOR_PORT: Final = 8222
+
+SHARES: Final[Mapping[str, Mapping[str, str]]] = {
+    "gateway": {name: name for name in (MASTER, _ADMIN, _SERVICE)} | {_NATS: "nats-gateway"},
+    "router": {_SERVICE: _SERVICE, _NATS: "nats-router"},
+    "providers": {MASTER: MASTER, _SERVICE: _SERVICE, _NATS: "nats-providers"},
+    "metrics": {_SERVICE: _SERVICE, _NATS: "nats-metrics", DATABASE: DATABASE},
+    "streams": {_NATS: f"nats-{BOOTSTRAP}", "nats-system-password": f"nats-{SYSTEM}"},
+    "cli": {_ADMIN: _ADMIN},
+    "postgres": {DATABASE: DATABASE},
+    "prometheus": {_SERVICE: _SERVICE, _ADMIN: _ADMIN},
+    "grafana": {_GRAFANA: _GRAFANA, DATABASE: DATABASE},
+}
+"""By container: the file it reads, and which secret that is. Each share is a volume that nobody else mounts."""
+
+_FOREIGN: Final = frozenset({"postgres", "prometheus", "grafana"})
+"""Their images have users of their own, who must be able to read their share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the volumes are mounted."""
+
+    shares: Path
+    """One folder per container, and ``all`` with every secret."""
+    nats: Path
+    """The log's volume: its key, wrapped, and its store."""
+
+
+def prepare(places: Places, *, max_store_bytes: int) -> None:
+    """Make what is missing and give everybody their share.
+
+    Raises StartRefused, with nothing in the store changed: a volume that cannot be written, a secret that is gone and
+    cannot be made anew, a key of another store.
+    """
+    try:
+        kept = _kept(places)
+        _prepare_nats(places, kept, max_store_bytes)
+        for container, share in SHARES.items():
+            for file, name in share.items():
+                _give(places, container, file, kept[name])
+    except OSError as error:
+        raise StartRefused(f"{error.filename or places.shares} cannot be written: {error.strerror}") from error
+
+
+def _kept(places: Places) -> dict[str, str]:
+    """Return every secret; the master key is made last, so that a first start that was cut short goes on."""
+    folder = places.shares / "all"
+    first = not (folder / MASTER).exists()
+    if not first and not (folder / DATABASE).exists():
+        raise StartRefused(f"{folder / DATABASE} is missing, and the database was set up with it: restore it")
+    if first and (places.nats / KEY_FILE).exists():
+        raise StartRefused(f"{folder / MASTER} is missing, and the log was sealed under it: restore it")
+    made = {DATABASE: _random(), _GRAFANA: _random(), _SERVICE: _random(), _ADMIN: f"lra-{_random()}"}
+    made |= {f"nats-{user}": _random() for user in (SYSTEM, BOOTSTRAP, *SERVICES)}
+    made |= {MASTER: os.urandom(KEY_BYTES).hex()}
+    return {name: _keep(folder / name, value) for name, value in made.items()}
+
+
+def _keep(path: Path, value: str) -> str:
+    if not path.exists():
+        write_atomically(path, f"{value}\n".encode(), mode=_OWNER)
+    found = path.read_text().strip()
+    if not found:
+        raise StartRefused(f"{path} is empty: restore it")
+    return found
+
+
+def _give(places: Places, container: str, file: str, content: str) -> None:
+    path = places.shares / container / file
+    mode = _ANYBODY if container in _FOREIGN else _OWNER
+    write_atomically(path, f"{content}\n".encode(), mode=mode)
+
+
+def _prepare_nats(places: Places, kept: Mapping[str, str], max_store_bytes: int) -> None:
+    master = load_master_key(places.shares, {"LOCALROUTER_MASTER_KEY": kept[MASTER]})
+    (places.nats / STORE).mkdir(exist_ok=True, mode=0o700)
+    key = open_store_key(places.nats, master)
+    passwords = {user: kept[f"nats-{user}"] for user in (SYSTEM, BOOTSTRAP, *SERVICES)}
+    config = render(
+        host="0.0.0.0",
+        port=4222,
+        store=Path("/data") / STORE,
+        log_file=None,
+        monitor_port=_MONITOR_PORT,
+        max_store_bytes=max_store_bytes,
+        passwords=passwords,
+    )
+    _give(places, "nats", "nats.conf", config)
+    _give(places, "nats", "store-key", key)
+    _give(places, "nats", "key-id", key_id(bytes.fromhex(key)))
+
+
+def _random() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run with ``LOCALROUTER_NATS__MAX_STORE_BYTES``; returns the exit code."""
+    places = Places(shares=Path("/run/localrouter"), nats=Path("/nats"))
+    try:
+        prepare(places, max_store_bytes=int(environ["LOCALROUTER_NATS__MAX_STORE_BYTES"]))
+    except LocalRouterError as error:
+        sys.stderr.write(f"bootstrap: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))
