@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from typing import Final, Protocol
 
-import aiohttp
 import msgspec
 import structlog
 
@@ -170,13 +169,13 @@ class CatalogKeeper:
             if vendor.speech != "ollama_chat":
                 return read_list(body)
             return await asyncio.gather(*(self._shown(view, model) for model in read_tags(body)))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise NotListed(str(error) or type(error).__name__) from error
 
     async def _shown(self, view: ProviderView, model: Listed) -> Listed:
         try:
             body = await self._api.post(view, "/api/show", {"model": model.native_id}, limit_s=_SHOW_S)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        except (OSError, ValueError):
             return model
         return with_show(model, body)
 

@@ -5,11 +5,11 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Final, Protocol
 
-import aiohttp
 import msgspec
 import structlog
 
 from services.providers.adapters.credentials import Credentials, Usable
+from services.providers.adapters.http_answer import Answer
 from services.providers.adapters.traffic import TrafficWatch
 from services.providers.adapters.upstream import Upstream, endpoint, read_capped
 from services.providers.domain.dialect import Outgoing, Reader, malformed
@@ -115,7 +115,7 @@ class UpstreamCompletions:
                     raise
                 yield _not_sent(TimeoutError(), view, identity)
                 return
-            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            except OSError as error:
                 yield _not_sent(error, view, identity)
                 return
             watchdog.rest()
@@ -156,8 +156,8 @@ class UpstreamCompletions:
                         ended = isinstance(frame, Tail)
                         yield frame
             finally:
-                if ended and not response.content.at_eof():
-                    await _linger(response.content)
+                if ended and not response.at_eof():
+                    await _linger(response)
                 response.close()
 
     def _in_use(self, vendor: Vendor) -> contextlib.AbstractContextManager[None]:
@@ -167,7 +167,7 @@ class UpstreamCompletions:
 
     async def _send(
         self, request: Completion, view: ProviderView, vendor: Vendor, out: Outgoing, credential: Usable | None
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         limits = request.timeouts
         base_url = view.spec.base_url
         headers = {
@@ -197,11 +197,11 @@ class UpstreamCompletions:
             connect_s=limits.connect_ms / 1_000,
         )
 
-    async def _refused(self, response: aiohttp.ClientResponse, view: ProviderView, credential: Usable | None) -> Fail:
+    async def _refused(self, response: Answer, view: ProviderView, credential: Usable | None) -> Fail:
         failure = failed(
             response.status,
             await _error_body(response),
-            {name.lower(): value for name, value in response.headers.items()},
+            response.headers,
             now=self._clock.now(),
             credential_id=credential.id if credential else None,
             secret=credential.secret.reveal() if credential else None,
@@ -211,7 +211,7 @@ class UpstreamCompletions:
         return failure
 
 
-async def _no_stream(response: aiohttp.ClientResponse) -> Fail:
+async def _no_stream(response: Answer) -> Fail:
     """Return the failure of a status 200 that is one JSON document where a stream was asked for."""
     body = await _error_body(response)
     with contextlib.suppress(*UNREADABLE):
@@ -221,24 +221,24 @@ async def _no_stream(response: aiohttp.ClientResponse) -> Fail:
     return malformed("the vendor did not stream")
 
 
-async def _error_body(response: aiohttp.ClientResponse) -> bytes:
+async def _error_body(response: Answer) -> bytes:
     """Return the body of an error as far as it comes in time and within bounds."""
     body = bytearray()
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+    with contextlib.suppress(OSError):
         async with asyncio.timeout(_ERROR_S):
-            while len(body) < MAX_ERROR and (data := await response.content.readany()):
+            while len(body) < MAX_ERROR and (data := await response.readany()):
                 body += data
     return bytes(body[:MAX_ERROR])
 
 
-async def _read_whole(response: aiohttp.ClientResponse, out: Outgoing, watchdog: Watchdog) -> list[Frame]:
+async def _read_whole(response: Answer, out: Outgoing, watchdog: Watchdog) -> list[Frame]:
     try:
         body = await read_capped(response, MAX_ANSWER)
     except asyncio.CancelledError:
         if not watchdog.expired():
             raise
         return [_timed_out("the vendor's answer took longer than the total limit")]
-    except (aiohttp.ClientError, OSError) as error:
+    except OSError as error:
         return [Fail(kind=FailureKind.CUT, message=clean(f"the connection ended in the answer: {error}"))]
     if body is None:
         return [malformed("the vendor's answer is larger than 64 MiB")]
@@ -246,7 +246,7 @@ async def _read_whole(response: aiohttp.ClientResponse, out: Outgoing, watchdog:
 
 
 async def _read_stream(
-    response: aiohttp.ClientResponse,
+    response: Answer,
     reader: Reader,
     watchdog: Watchdog,
     *,
@@ -255,19 +255,18 @@ async def _read_stream(
     total_at: float,
 ) -> AsyncGenerator[Frame, None]:
     """Read until the answer is over; until the model has begun ``first_at`` limits, then silence does."""
-    content = response.content
     clock = asyncio.get_running_loop().time
     while True:
         watchdog.arm(min(clock() + idle_s, total_at) if reader.alive else first_at)
         try:
-            data = await content.readany()
+            data = await response.readany()
         except asyncio.CancelledError:
             if not watchdog.expired():
                 raise
             what = "silence, or the total limit" if reader.alive else "no token in time"
             yield _timed_out(f"the vendor's stream: {what}", reader.tokens())
             return
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             for frame in _cut(reader, error):
                 yield frame
             return
@@ -290,11 +289,11 @@ def _cut(reader: Reader, error: Exception) -> list[Frame]:
     return [*rest, Fail(kind=FailureKind.CUT, message=message, tokens=reader.tokens())]
 
 
-async def _linger(content: aiohttp.StreamReader) -> None:
+async def _linger(response: Answer) -> None:
     """Take the end of a chunked body, which mostly is there already: only then is the connection used again."""
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+    with contextlib.suppress(OSError):
         async with asyncio.timeout(_LINGER_S):
-            await content.readany()
+            await response.readany()
 
 
 def _unavailable(message: str) -> Fail:

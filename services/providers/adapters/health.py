@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import aiohttp
 import structlog
 
 from services.providers.adapters.vendor_api import NoCredential, VendorAnswered, VendorApi
@@ -161,7 +160,7 @@ class HealthBoard:
             status, reason = None, _NO_CREDENTIAL
         except TimeoutError:
             status, reason = None, f"no answer in {limit_s:g} s"
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             status, reason = None, str(error) or type(error).__name__
         except ValueError as error:
             reason = str(error)

@@ -1,149 +1,305 @@
-"""The way out: one kept-alive HTTP client towards vendors, without cookies, redirects or proxies."""
+"""The way out: HTTP/1.1 over kept connections towards vendors, without cookies, redirects or proxies.
 
+It asks one thing at a time over a connection and knows no more of HTTP than asking a vendor needs: a general client
+spent more on a request than everything else here together.
+"""
+
+import asyncio
 import socket
+import ssl
 from collections.abc import Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from functools import cached_property, lru_cache
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import quote, urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from yarl import URL
+import aiohappyeyeballs
 
+from services.providers.adapters.http_answer import Answer, Broken
 from services.providers.domain.addresses import read_address, refused_ip
 
 _IDLE_S: Final = 60.0
 """How long an unused connection is kept."""
-_STALE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+_SECOND_ADDRESS_S: Final = 0.25
+"""After how long the next address of a name is tried as well (RFC 8305)."""
+_FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding"})
+"""Headers that are the client's own: what a provider's options say of them would break the framing."""
 
 
 class AddressRefused(OSError):
     """A name resolves to an address that no provider may have."""
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names and refuses addresses that a provider may not have, at the moment they are connected to."""
+class Endpoint(NamedTuple):
+    """Where a request goes; ``target`` is the path as it stands in the request."""
 
-    def __init__(self, *, local: bool) -> None:
-        self._inner = aiohttp.ThreadedResolver()
-        self._local = local
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the addresses; raises AddressRefused when one of them is refused."""
-        found = await self._inner.resolve(host, port, family)
-        for result in found:
-            address = read_address(result["host"])
-            why = None if address is None else refused_ip(address, local=self._local)
-            if why is not None:
-                raise AddressRefused(f"{host}: {why}")
-        return found
-
-    async def close(self) -> None:
-        """Let go of the resolver."""
-        await self._inner.close()
+    secure: bool
+    host: str
+    port: int
+    target: str
+    name: str
+    """What the ``host`` header says."""
 
 
-@dataclass(slots=True)
-class _Connection:
-    """What a request learns of the connection it went over."""
-
-    reused: bool = True
+_Pool = tuple[bool, bool, str, int]
+"""What connections are kept by: whether they may be local, whether they are secure, host and port."""
 
 
-_CONNECTION: Final[ContextVar[_Connection | None]] = ContextVar("connection", default=None)
+async def guarded_addresses(host: str, port: int, *, local: bool) -> Any:
+    """Return where ``host`` is, at the moment it is connected to; raises AddressRefused when one may not be used."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    for _, _, _, _, address in found:
+        known = read_address(str(address[0]))
+        why = f"{address[0]} does not read" if known is None else refused_ip(known, local=local)
+        if why is not None:
+            raise AddressRefused(f"{host}: {why}")
+    return found
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Tells the request whose connection is made anew; that of any other was kept from before."""
+class _Connection(asyncio.Protocol):
+    """One connection: carries an answer, or waits in its pool."""
 
-    async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
-        connection = _CONNECTION.get()
-        if connection is not None:
-            connection.reused = False
-        return await super()._create_connection(*args, **kwargs)
+    def __init__(self, pools: "_Pools", pool: _Pool) -> None:
+        self.answer: Answer | None = None
+        self.idle_since = 0.0
+        self._pools = pools
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.answer is None:
+            self.end()  # nothing was asked
+        else:
+            self.answer.feed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self.answer is not None:
+            self.answer.ended(exc)
+
+    @property
+    def open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def ask(self, request: bytes, loop: asyncio.AbstractEventLoop) -> Answer:
+        """Send a request and return the answer that will come."""
+        if self._transport is None:
+            raise Broken("the connection was closed")
+        self.answer = answer = Answer(self, loop)
+        self._transport.write(request)
+        return answer
+
+    def hold(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def finished(self, *, whole: bool) -> None:
+        self.answer = None
+        if self._transport is not None:
+            if whole and self.open and not self._transport.get_write_buffer_size():
+                self._pools.keep(self._pool, self)
+            else:
+                self.end()
+
+    def end(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Pools:
+    """Connections that wait for the next request; those that waited too long are closed by the one timer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: dict[_Pool, list[_Connection]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def take(self, pool: _Pool) -> _Connection | None:
+        """Return the connection that was used last and is still open."""
+        waiting = self._waiting.get(pool)
+        while waiting:
+            connection = waiting.pop()
+            if connection.open:
+                return connection
+        return None
+
+    def keep(self, pool: _Pool, connection: _Connection) -> None:
+        """Let a connection wait."""
+        if self._closed:
+            connection.end()
+            return
+        connection.idle_since = self._loop.time()
+        self._waiting.setdefault(pool, []).append(connection)
+        if self._timer is None:
+            self._timer = self._loop.call_later(_IDLE_S, self._sweep)
+
+    def close(self) -> None:
+        """Close every connection that waits; one in use ends with its answer."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for waiting in self._waiting.values():
+            for connection in waiting:
+                connection.end()
+        self._waiting.clear()
+
+    def _sweep(self) -> None:
+        self._timer = None
+        oldest = self._loop.time() - _IDLE_S
+        for pool, waiting in list(self._waiting.items()):
+            for connection in waiting:
+                if connection.idle_since <= oldest:
+                    connection.end()
+            kept = [connection for connection in waiting if connection.open]
+            if kept:
+                self._waiting[pool] = kept
+            else:
+                del self._waiting[pool]
+        if self._waiting:
+            self._timer = self._loop.call_later(_IDLE_S / 2, self._sweep)
 
 
 class Upstream:
     """Sends requests to vendors. Private addresses are reached by ``local`` requests alone."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
+        self._pools: _Pools | None = None
 
     async def start(self) -> None:
         """Open the pools."""
-        for local, fresh in ((False, False), (False, True), (True, False), (True, True)):
-            pool: dict[str, Any] = {"force_close": True} if fresh else {"keepalive_timeout": _IDLE_S}
-            self._sessions[local, fresh] = aiohttp.ClientSession(
-                connector=_Connector(limit=0, resolver=GuardedResolver(local=local), **pool),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=("User-Agent", "Accept-Encoding"),
-                trust_env=False,
-                timeout=aiohttp.ClientTimeout(total=None),
-            )
+        self._pools = _Pools(asyncio.get_running_loop())
 
     async def stop(self) -> None:
-        """Close every connection."""
-        for session in self._sessions.values():
-            await session.close()
-        self._sessions.clear()
+        """Close every connection that is not in use."""
+        if self._pools is not None:
+            self._pools.close()
 
     async def send(
         self,
         method: str,
-        url: URL,
+        url: Endpoint,
         headers: Mapping[str, str],
         body: bytes | None,
         *,
         local: bool,
         connect_s: float,
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         """Send a request and return the answer once its head is there; how long that may take is the caller's.
 
         A request that went over a kept connection which the vendor had closed meanwhile is sent once more, over a new
-        one: not a byte of an answer had come. Raises TimeoutError, aiohttp.ClientError, OSError.
+        one: not a byte of an answer had come. Raises TimeoutError, OSError.
         """
-        connection = _Connection()
-        _CONNECTION.set(connection)
-        asked: dict[str, Any] = {
-            "data": body,
-            "headers": headers,
-            "allow_redirects": False,
-            "timeout": _connect_timeout(connect_s),
-        }
-        try:
-            return await self._sessions[local, False].request(method, url, **asked)
-        except _STALE:
-            if not connection.reused:
+        pools = self._pools
+        if pools is None:
+            raise OSError("the way out is not open")
+        request = _request(method, url, headers, body)
+        loop = asyncio.get_running_loop()
+        pool = local, url.secure, url.host, url.port
+        connection = pools.take(pool)
+        if connection is not None:
+            answer = connection.ask(request, loop)
+            try:
+                await answer.head()
+            except Broken:
+                answer.close()
+                if answer.began:
+                    raise
+            except BaseException:
+                answer.close()
                 raise
-        return await self._sessions[local, True].request(method, url, **asked)
+            else:
+                return answer
+        connection = await self._connect(pools, pool, connect_s)
+        answer = connection.ask(request, loop)
+        try:
+            await answer.head()
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    async def _connect(self, pools: _Pools, pool: _Pool, connect_s: float) -> _Connection:
+        local, secure, host, port = pool
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(connect_s):
+            found: Any = await guarded_addresses(host, port, local=local)
+            bound = await aiohappyeyeballs.start_connection(
+                found, happy_eyeballs_delay=_SECOND_ADDRESS_S, interleave=1, loop=loop
+            )
+            try:
+                bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(pools, pool),
+                    sock=bound,
+                    ssl=self._tls if secure else None,
+                    server_hostname=host if secure else None,
+                )
+            except BaseException:
+                bound.close()
+                raise
+        return connection
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
 
-@lru_cache(maxsize=64)
-def _connect_timeout(connect_s: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
+def _request(method: str, url: Endpoint, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """Return a request as it travels; raises Broken for headers that would end before they should."""
+    lines = [f"{method} {url.target} HTTP/1.1"]
+    if not any(name.lower() == "host" for name in headers):
+        lines.append(f"host: {url.name}")
+    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() not in _FRAMING]
+    if body is not None:
+        lines.append(f"content-length: {len(body)}")
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
+        raise Broken("a header holds a line break")
+    return f"{head}\r\n\r\n".encode() + (body or b"")
 
 
 @lru_cache(maxsize=1024)
-def endpoint(base_url: str, path: str) -> URL:
-    """Return the address of ``path`` below a provider's base URL."""
-    return URL(base_url.rstrip("/") + path, encoded=True)
+def endpoint(base_url: str, path: str) -> Endpoint:
+    """Return the address of ``path`` below a provider's base URL; raises OSError for one that is none."""
+    try:
+        parts = urlsplit(base_url.rstrip("/") + path)
+        host, port = parts.hostname or "", parts.port
+        host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError as error:
+        raise OSError(f"{base_url} is no address: {error}") from error
+    secure = parts.scheme == "https"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    name = f"[{host}]" if ":" in host else host
+    return Endpoint(
+        secure=secure,
+        host=host,
+        port=port or (443 if secure else 80),
+        target=quote(target, safe="%/:?#[]@!$&'()*+,;=~"),
+        name=name if port is None else f"{name}:{port}",
+    )
 
 
-async def read_capped(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+async def read_capped(response: Answer, most: int) -> bytes | None:
     """Return the body of an answer; None when it is longer than ``most`` bytes."""
     length = response.content_length
     if length is not None and length > most:
         return None
-    body = await response.content.read(min(most, 65_536))
-    if response.content.at_eof():
+    body = await response.readany()
+    if response.at_eof():
         return body
     parts = [body]
     size = len(body)
-    while chunk := await response.content.readany():
+    while chunk := await response.readany():
         size += len(chunk)
         if size > most:
             return None

@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 
 from services.providers.adapters.credentials import Credentials
@@ -37,7 +36,7 @@ class VendorApi:
 
     async def get(self, view: ProviderView, path: str, *, limit_s: float) -> Any:
         """Return the JSON at ``path``; raises VendorAnswered, NoCredential, ValueError for no JSON, TimeoutError,
-        aiohttp.ClientError, OSError."""
+        OSError."""
         return await self._ask("GET", view, path, None, limit_s)
 
     async def post(self, view: ProviderView, path: str, body: dict[str, Any], *, limit_s: float) -> Any:
@@ -78,7 +77,7 @@ class VendorApi:
             secret = credential.secret.reveal() if credential else None
             raise VendorAnswered(response.status, clean(words, secret))
         if answer is None:
-            raise aiohttp.ClientPayloadError("the answer is larger than 32 MiB")
+            raise OSError("the answer is larger than 32 MiB")
         try:
             return msgspec.json.decode(answer)
         except UNREADABLE as error:

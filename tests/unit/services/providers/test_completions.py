@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from services.providers.adapters.upstream import GuardedResolver
+from services.providers.adapters.upstream import guarded_addresses
 from shared.contracts.config import ProviderSpec
 from shared.contracts.frames import Data, Fail, FailureKind, Head, Tail, Timeouts
 from shared.testing import upstream_behaviour as does
@@ -285,7 +285,5 @@ async def test_completions_are_answered_by_every_vendor(house, wall, vendor):
 
 
 async def test_a_name_that_leads_into_a_private_network_is_refused():
-    resolver = GuardedResolver(local=False)
     with pytest.raises(OSError, match="private network"):
-        await resolver.resolve("localhost", 80)
-    await resolver.close()
+        await guarded_addresses("localhost", 80, local=False)
