@@ -6,9 +6,11 @@ from typing import Final
 
 from services.providers.domain.dialect import Client, EmbedClient, EmbedSpeech, Native, Speech
 from services.providers.domain.dialects import openai_chat
+from services.providers.domain.dialects.gemini import dialect as gemini_dialect
 from services.providers.domain.vendor import Vendor
 from services.providers.domain.vendors import (
     deepseek,
+    gemini,
     groq,
     llamacpp,
     local,
@@ -22,7 +24,7 @@ from services.providers.domain.vendors import (
 VENDORS: Final = MappingProxyType(
     {
         module.VENDOR.slug: module.VENDOR
-        for module in (openai, openai_compatible, ollama, llamacpp, local, groq, mistral, deepseek, openrouter)
+        for module in (openai, openai_compatible, ollama, llamacpp, local, groq, mistral, deepseek, openrouter, gemini)
     }
 )
 """By slug."""
@@ -35,7 +37,7 @@ def environment_vendors() -> list[Vendor]:
 
 CLIENTS: Final[Mapping[str, Client]] = MappingProxyType({client.name: client for client in ()})
 """The dialects that clients ask for text in, by name."""
-SPEECHES: Final[Mapping[str, Speech]] = MappingProxyType({speech.name: speech for speech in ()})
+SPEECHES: Final[Mapping[str, Speech]] = MappingProxyType({speech.name: speech for speech in (gemini_dialect.SPEECH,)})
 """The dialects that vendors are asked for text in, by name."""
 NATIVES: Final[Mapping[str, Native]] = MappingProxyType(
     {native.name: native for native in (openai_chat.NATIVE, openai_chat.COMPLETIONS_NATIVE)}
@@ -43,5 +45,7 @@ NATIVES: Final[Mapping[str, Native]] = MappingProxyType(
 """The dialects that pass through where client and vendor both speak them, by name."""
 EMBED_CLIENTS: Final[Mapping[str, EmbedClient]] = MappingProxyType({client.name: client for client in ()})
 """The dialects that clients ask for vectors in, by name."""
-EMBED_SPEECHES: Final[Mapping[str, EmbedSpeech]] = MappingProxyType({speech.name: speech for speech in ()})
+EMBED_SPEECHES: Final[Mapping[str, EmbedSpeech]] = MappingProxyType(
+    {speech.name: speech for speech in (gemini_dialect.EMBED_SPEECH,)}
+)
 """The dialects that vendors are asked for vectors in, by name."""

@@ -1,0 +1,1 @@
+"""Gemini's generateContent, embeddings and countTokens, the vendor's side."""
