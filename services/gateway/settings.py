@@ -19,6 +19,8 @@ class GatewaySettings:
     cors_origins: tuple[str, ...] = ()
     max_body_bytes: int = 32 * 1024 * 1024
     body_timeout_s: float = 60.0
+    loopback_key: str = ""
+    """Name of the key of Ollama clients on this machine that send none; empty: they have none."""
     cut_off_after_s: float = 60.0
     """Cut off from the log for longer than this, readiness says so, and off loopback requests are refused."""
 
@@ -35,6 +37,7 @@ class GatewaySettings:
             cors_origins=tuple(server.cors_origins),
             max_body_bytes=server.max_body_bytes,
             body_timeout_s=server.body_timeout_s,
+            loopback_key=server.loopback_key or "",
         )
 
     def named(self, gateway_id: str) -> "GatewaySettings":

@@ -30,6 +30,11 @@ class Server(Section):
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest request body")
     header_timeout_s: float = Field(15, gt=0, description="Time a sender has for a request's headers")
     body_timeout_s: float = Field(60, gt=0, description="Time a sender has for a request's body")
+    loopback_key: str | None = Field(
+        None,
+        min_length=1,
+        description="Name of the key that Ollama clients on this machine have when they send none; null: no key",
+    )
     shutdown_grace_s: float = Field(30, ge=0, description="Time running answers have to end on shutdown")
 
 

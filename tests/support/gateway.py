@@ -88,11 +88,18 @@ class World:
         self.folder = folder
         self.log = MemoryLog()
         self.vendor = ScriptedVendor()
+        self.loopback_key = ""
         self.gateway: Gateway | None = None
 
     def build(self) -> Gateway:
         return build(
-            GatewaySettings(gateway_id="g1", journal=self.folder / "journal", host="127.0.0.1", port=3000),
+            GatewaySettings(
+                gateway_id="g1",
+                journal=self.folder / "journal",
+                host="127.0.0.1",
+                port=3000,
+                loopback_key=self.loopback_key,
+            ),
             log=self.log,
             secrets=SecretStore(self.log.bucket(SECRETS), bytes(32)),
             completions=self.vendor,

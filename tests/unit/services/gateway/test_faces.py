@@ -1,5 +1,6 @@
 """What each family of clients meets: its paths, its streams, its errors, its keys and its lists of models."""
 
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -11,7 +12,7 @@ from ollama import ListResponse, ShowResponse
 from shared.contracts.catalog import Capability, Model
 from shared.contracts.frames import Data, Head, Tail
 from shared.contracts.usage import Tokens
-from tests.support.gateway import World, failed, model
+from tests.support.gateway import ADMIN, World, failed, model
 
 USER = [{"role": "user", "content": "Hello"}]
 ASKED: dict[str, dict[str, Any]] = {
@@ -330,3 +331,30 @@ async def test_show_tells_what_a_name_would_reach(
     assert (await client.get("/api/show", headers=auth)).status_code == 405
     assert (await client.post("/api/tags", headers=auth)).status_code == 405
     assert (await client.post("/api/show", json={"model": "groq/vectors"}, headers=narrow)).status_code == 403
+
+
+async def test_ollama_clients_on_this_machine_may_have_a_key_that_they_never_send(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.loopback_key = "desk"
+    await world.start()
+    await world.publish(model("openai", "gpt-4o"))
+    body = {"model": "auto", **ASKED["/api/chat"]}
+    async with world.client() as client:
+        assert (await client.post("/api/chat", json=body)).status_code == 401, "there is no such key yet"
+        key_id, _ = await world.key(client, name="desk")
+        assert (await client.post("/api/chat", json=body)).status_code == 200
+        assert (await client.get("/api/tags")).status_code == 200
+        for header, value in (
+            ("authorization", "Bearer lr-wrong"), ("authorization", ""), ("x-api-key", "x"), ("cookie", "a=b"),
+            ("origin", "http://localhost:1"), ("x-forwarded-for", "127.0.0.1"), ("sec-fetch-site", "cross-site"),
+        ):  # fmt: skip
+            assert (await client.post("/api/chat", json=body, headers={header: value})).status_code == 401, header
+        assert (await client.post("/v1/chat/completions", json=body)).status_code == 401
+        assert world.gateway is not None
+        for address, status in (("127.0.0.2", 200), ("::1", 200), ("192.168.1.7", 401), ("", 401)):
+            transport = httpx.ASGITransport(world.gateway.service.app, client=(address, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000") as there:
+                assert (await there.post("/api/chat", json=body)).status_code == status, address
+        await client.patch(f"/admin/v1/keys/{key_id}", json={"enabled": False}, headers=ADMIN)
+        assert (await client.post("/api/chat", json=body)).status_code == 403
+    assert {record.key_name for record in await world.records() if record.status == "succeeded"} == {"desk"}
