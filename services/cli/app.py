@@ -5,6 +5,7 @@ import typer
 from services.cli import config, keys, models, providers, requests, routers
 from services.cli.chat import chat
 from services.cli.doctor import doctor
+from services.cli.explain import explain
 from services.cli.later import add_later
 from services.cli.output import Json, print_json
 from services.cli.simulate import simulate
@@ -36,6 +37,7 @@ def build() -> typer.Typer:
     app.command()(chat)
     app.command()(usage)
     app.add_typer(requests.app, name="requests")
+    app.command()(explain)
     app.command()(simulate)
     app.add_typer(config.app, name="config")
     add_later(app)

@@ -73,7 +73,12 @@ def build(place: Place, logs: Mapping[str, EventLog], *, master: bytes, admin_to
         token=None,
     )
     metrics = build_metrics(
-        MetricsSettings.from_settings(settings, home), log=logs["metrics"], clock=SYSTEM_CLOCK, token=None
+        MetricsSettings.from_settings(settings, home),
+        log=logs["metrics"],
+        clock=SYSTEM_CLOCK,
+        new_id=new_id,
+        snapshots=place.snapshots("metrics"),
+        token=None,
     )
     others = (providers.service, router, metrics)
     gateway = build_gateway(

@@ -13,6 +13,7 @@ def metrics(surroundings: Surroundings) -> Running:
         MetricsSettings.from_settings(place.settings, place.home),
         log=surroundings.log,
         clock=SYSTEM_CLOCK,
+        snapshots=place.snapshots("metrics"),
         token=surroundings.service_token,
     )
     services = place.settings.services

@@ -3,17 +3,21 @@
 from services.metrics.adapters.access_log import AccessLog
 from services.metrics.adapters.consumer import Consumer
 from services.metrics.adapters.engine import open_engine
+from services.metrics.adapters.explaining import Explainer
 from services.metrics.adapters.measuring import Measuring
 from services.metrics.adapters.queries import SqlLedger
 from services.metrics.adapters.writer import Writer
 from services.metrics.api.prometheus import Prometheus
 from services.metrics.projections.access import access_line
 from services.metrics.projections.ledger import another, fold, same
+from services.metrics.projections.plans import PlanIndex
 from services.metrics.settings import MetricsSettings
 from shared.kernel.clock import Clock
 from shared.kernel.ids import NewId
 from shared.log.dead_letters import DeadLetters
+from shared.log.folds import FoldRunner
 from shared.log.port import LR_USAGE, EventLog
+from shared.log.snapshots import SnapshotStore
 from shared.runtime.asgi import App
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
 from shared.runtime.lazy import LazyApp
@@ -26,6 +30,7 @@ def build(
     log: EventLog,
     clock: Clock = SYSTEM_CLOCK,
     new_id: NewId = new_id,
+    snapshots: SnapshotStore | None = None,
     token: str | None = None,
 ) -> Service:
     """Return the service; ``token`` is the service token its routes ask for, None in-process."""
@@ -35,6 +40,7 @@ def build(
         engine = open_engine(settings.database, "write")
         return Writer(engine, stream=LR_USAGE, access_log=access_log, line=access_line, same=same, another=another)
 
+    plans = PlanIndex()
     measuring = Measuring(log, clock=clock, new_id=new_id, interval_s=settings.measured_every_s)
     consumer = Consumer(settings, log=log, writer=writer, fold=fold, bury=DeadLetters(log).put, applied=measuring.take)
     ledger = SqlLedger(lambda: open_engine(settings.database, "read"))
@@ -42,12 +48,12 @@ def build(
     def admin_app() -> App:
         from services.metrics.api.admin import admin
 
-        return admin(ledger)
+        return admin(ledger, Explainer(log, plans).explain)
 
     prometheus = Prometheus(lambda: consumer.counts, consumer.lag, consumer.look)
     admin = LazyApp(admin_app)
     routes: dict[str, App] = {"/admin/v1/usage": admin, "/admin/v1/requests": admin, "/metrics": prometheus}
-    parts: list[Part] = [ledger, consumer, measuring]
+    parts: list[Part] = [ledger, consumer, FoldRunner(log, plans, snapshots=snapshots, essential=False), measuring]
     return Service(
         name="metrics",
         app=InternalApp(routes, token=token, not_ready=consumer.not_ready),

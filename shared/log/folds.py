@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
-from shared.kernel.errors import ContractBroken, LogDamaged, OutcomeUnknown
-from shared.log.port import Bucket, Entry, EventLog, Recorded
+from shared.kernel.errors import ContractBroken, LogDamaged, LogUnavailable, OutcomeUnknown
+from shared.log.port import Bucket, Entry, EventLog, Position, Recorded
 from shared.log.snapshots import Snapshot, SnapshotStore
 
 log = structlog.get_logger("log")
+
+_RETRY_S: Final = 1.0
+"""How often a log that did not answer at the start is asked again."""
 
 
 class Fold(Protocol):
@@ -55,8 +58,10 @@ class FoldRunner:
         *,
         snapshots: SnapshotStore | None = None,
         changed: Callable[[Recorded], None] | None = None,
+        essential: bool = True,
     ) -> None:
-        """``changed`` is called after every message applied once the fold has caught up."""
+        """``changed`` is called after every message applied once the fold has started. ``essential``: without the log
+        and without a snapshot it cannot start."""
         self.fold = fold
         self.sequence = 0
         self._log = log
@@ -66,17 +71,28 @@ class FoldRunner:
         self._moved = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._saved = 0
+        self._essential = essential
+        self._behind: str | None = None
 
     async def start(self) -> None:
-        """Load the snapshot, read up to the present, then follow."""
-        position = await self._log.position(self.fold.stream)
-        self._identity = position.identity
-        self._restore(position.sequence)
-        async for recorded in self._log.read(self.fold.stream, self.fold.subject, after=self.sequence):
-            self.fold.apply(recorded)
-            self.sequence = recorded.sequence
-        self.sequence = max(self.sequence, position.sequence)
-        self._save()
+        """Load the snapshot, read up to the present, then follow.
+
+        While the log does not answer, what the snapshot says is enough to begin with.
+        """
+        snapshot = self._snapshots.load(self.fold.name) if self._snapshots else None
+        try:
+            position = await self._log.position(self.fold.stream)
+        except (LogUnavailable, OutcomeUnknown) as error:
+            if snapshot is not None:
+                self._identity = snapshot.identity
+                self._restore(snapshot, snapshot.sequence)
+            elif self._essential:
+                raise
+            self._behind = str(error)
+        else:
+            self._identity = position.identity
+            self._restore(snapshot, position.sequence)
+            await self._catch_up(position)
         self._task = asyncio.create_task(self._follow(), name=f"fold {self.fold.name}")
 
     async def stop(self) -> None:
@@ -102,19 +118,45 @@ class FoldRunner:
             return [f"{self.fold.name} has not started"]
         if self._task.done() and not self._task.cancelled():
             return [f"{self.fold.name} stopped: {self._task.exception()}"]
-        return []
+        return [] if self._behind is None else [f"{self.fold.name} is as it was last known: {self._behind}"]
 
     async def _follow(self) -> None:
+        while self._behind is not None:
+            await asyncio.sleep(_RETRY_S)
+            try:
+                await self._catch_up(await self._log.position(self.fold.stream))
+            except (LogUnavailable, OutcomeUnknown) as error:
+                self._behind = str(error)
+            else:
+                self._behind = None
         async for recorded in self._log.follow(self.fold.stream, self.fold.subject, after=self.sequence):
-            self.fold.apply(recorded)
-            async with self._moved:
-                self.sequence = recorded.sequence
-                self._moved.notify_all()
-            if self._changed is not None:
-                self._changed(recorded)
+            await self._take(recorded)
 
-    def _restore(self, last: int) -> None:
-        snapshot = self._snapshots.load(self.fold.name) if self._snapshots else None
+    async def _catch_up(self, position: Position) -> None:
+        """Read up to the present; raises LogDamaged where the log is not the one that the state was folded from."""
+        if not self._identity:
+            self._identity = position.identity
+        if self._identity != position.identity or position.sequence < self.sequence:
+            raise LogDamaged(
+                f"{self.fold.stream} ends at {position.sequence} of {position.identity}, but {self.fold.name} was"
+                f" folded up to {self.sequence} of {self._identity}"
+            )
+        async for recorded in self._log.read(self.fold.stream, self.fold.subject, after=self.sequence):
+            await self._take(recorded)
+        async with self._moved:
+            self.sequence = max(self.sequence, position.sequence)
+            self._moved.notify_all()
+        self._save()
+
+    async def _take(self, recorded: Recorded) -> None:
+        self.fold.apply(recorded)
+        async with self._moved:
+            self.sequence = recorded.sequence
+            self._moved.notify_all()
+        if self._changed is not None and self._task is not None:
+            self._changed(recorded)
+
+    def _restore(self, snapshot: Snapshot | None, last: int) -> None:
         if snapshot is None or snapshot.identity != self._identity:
             return
         if snapshot.sequence > last:

@@ -7,20 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from shared.contracts.catalog import BreakerState, HealthState
 from shared.contracts.plan import Candidate, Plan
 from shared.contracts.usage import Exclusion, Needs
 from shared.kernel.clock import rfc3339
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderHealth:
-    """What is known of a provider's health at the moment; unknown counts as healthy."""
-
-    health: HealthState = "unknown"
-    breaker: BreakerState = "closed"
-    cool_until: datetime | None = None
-    """Stay away until then."""
+from shared.routing.health import ProviderHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +25,8 @@ class Choice:
     """The requests in flight by which equals were ordered, where they were."""
 
 
+CAUSES: Final = frozenset({"breaker_open", "unhealthy", "cooling", "context_window", "max_output", "capabilities"})
+"""Why a candidate is passed over here; a key's policy may pass over more."""
 _FINE: Final = ProviderHealth()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from services.gateway.projections.routes import Catalog, Health
-from shared.routing.choose import ProviderHealth
+from shared.routing.health import ProviderHealth
 
 Readiness = Callable[[], Awaitable[list[str]]]
 """Asks one service why it is not ready; empty: it is."""

@@ -10,7 +10,7 @@ from shared.contracts.catalog import HealthChanged, Model, ProviderCatalog
 from shared.contracts.plan import Plan, decode_plan
 from shared.kernel.errors import ContractBroken
 from shared.log.port import LR_HEALTH, Entry, Recorded
-from shared.routing.choose import ProviderHealth
+from shared.routing.health import HealthOverlay, ProviderHealth
 
 _CATALOG: Final = msgspec.json.Decoder(ProviderCatalog)
 
@@ -114,19 +114,25 @@ class Health:
     subject = ""
 
     def __init__(self) -> None:
-        self.states: dict[str, ProviderHealth] = {}
-        self.reasons: dict[str, str] = {}
-        self._epochs: dict[str, int] = {}
+        self.sequence = 0
+        """Where the last transition stands in ``LR_HEALTH``."""
+        self._overlay = HealthOverlay()
+
+    @property
+    def states(self) -> dict[str, ProviderHealth]:
+        """The newest state of every provider, by id."""
+        return self._overlay.states
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why each is in its state."""
+        return self._overlay.reasons
 
     def apply(self, recorded: Recorded) -> None:
         """Take one transition; one of an older epoch, or one that does not read, changes nothing."""
-        if recorded.event is None or not isinstance(data := recorded.event.data, HealthChanged):
-            return
-        if data.epoch < self._epochs.get(data.provider_id, 0):
-            return
-        self._epochs[data.provider_id] = data.epoch
-        self.states[data.provider_id] = ProviderHealth(data.health, data.breaker, data.cool_until)
-        self.reasons[data.provider_id] = data.reason
+        self.sequence = recorded.sequence
+        if recorded.event is not None and isinstance(data := recorded.event.data, HealthChanged):
+            self._overlay.take(data)
 
     def cool(self, provider_id: str, until: datetime) -> None:
         """Keep requests away from a provider until then: its vendor just said so to this gateway."""
@@ -135,14 +141,16 @@ class Health:
 
     def dump(self) -> bytes:
         """Return the whole state."""
-        return msgspec.msgpack.encode((self.states, self.reasons, self._epochs))
+        overlay = self._overlay
+        return msgspec.msgpack.encode((overlay.states, overlay.reasons, overlay.epochs, self.sequence))
 
     def load(self, raw: bytes) -> None:
         """Replace the state by a dumped one."""
         try:
-            self.states, self.reasons, self._epochs = _HEALTH.decode(raw)
+            states, reasons, epochs, self.sequence = _HEALTH.decode(raw)
         except msgspec.DecodeError as error:
             raise ContractBroken(f"not a dump of health: {error}") from error
+        self._overlay = HealthOverlay(states, reasons, epochs)
 
 
-_HEALTH: Final = msgspec.msgpack.Decoder(tuple[dict[str, ProviderHealth], dict[str, str], dict[str, int]])
+_HEALTH: Final = msgspec.msgpack.Decoder(tuple[dict[str, ProviderHealth], dict[str, str], dict[str, int], int])

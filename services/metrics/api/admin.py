@@ -1,16 +1,18 @@
 """The admin API of what was used: sums by group, and every request's record."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from fastapi import FastAPI, Query
 
+from services.metrics.api.explanation import ExplainedRequest, explained_request
 from services.metrics.api.shapes import RequestShape, Sums, UsageAnswer, UsageItem, request_shape, sums
 from services.metrics.domain.questions import GROUPS, Filter, GroupBy, GroupKey, Ledger
-from shared.contracts.usage import RequestStatus
+from shared.contracts.usage import RequestStatus, UsageRecord
 from shared.kernel.clock import parse_rfc3339
+from shared.routing.explain import Explanation
 from shared.runtime.admin import PREFIX, Cursor, Limit, Page, Problem, admin_app, decode_cursor, encode_cursor
 
 _From = Annotated[
@@ -35,11 +37,14 @@ _Interval = Annotated[
 ]
 
 
-def admin(ledger: Ledger) -> FastAPI:
+Explain = Callable[[UsageRecord], Awaitable[Explanation | None]]
+
+
+def admin(ledger: Ledger, explain: Explain) -> FastAPI:
     """Return the application that serves ``/admin/v1/usage`` and ``/admin/v1/requests``."""
     app = admin_app("LocalRouter usage")
     _add_usage(app, ledger)
-    _add_requests(app, ledger)
+    _add_requests(app, ledger, explain)
     return app
 
 
@@ -70,7 +75,7 @@ def _add_usage(app: FastAPI, ledger: Ledger) -> None:
         )
 
 
-def _add_requests(app: FastAPI, ledger: Ledger) -> None:
+def _add_requests(app: FastAPI, ledger: Ledger, explain: Explain) -> None:
     @app.get(f"{PREFIX}/requests", tags=["requests"], operation_id="listRequests")
     async def requests(  # pyright: ignore[reportUnusedFunction]
         start: _From = None,
@@ -89,12 +94,13 @@ def _add_requests(app: FastAPI, ledger: Ledger) -> None:
         return Page(items=[request_shape(record) for record in page.items], next_cursor=_encode(page.after))
 
     @app.get(f"{PREFIX}/requests/{{request_id}}", tags=["requests"], operation_id="getRequest")
-    async def request(request_id: str) -> RequestShape:  # pyright: ignore[reportUnusedFunction]
-        """Show one request, by its id or by the `x-request-id` that its caller sent: its record with every attempt."""
+    async def request(request_id: str) -> ExplainedRequest:  # pyright: ignore[reportUnusedFunction]
+        """Show one request, by its id or by the `x-request-id` that its caller sent: its record with every attempt,
+        and why it went where it went."""
         record = await ledger.request(request_id)
         if record is None:
             raise Problem(404, "request_not_found", f"no request {request_id!r} is in the ledger")
-        return request_shape(record)
+        return explained_request(record, await explain(record))
 
 
 def _filter(

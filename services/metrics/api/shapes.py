@@ -127,7 +127,10 @@ class RequestShape(BaseModel):
     overhead_ms: float | None
     needs: NeedsShape
     plan_hash: str | None
+    inputs: dict[str, int]
     excluded: list[ExclusionShape]
+    held: str | None
+    busy: dict[str, int]
     attempts: list[AttemptShape]
     tags: dict[str, str]
     client: str | None
@@ -180,7 +183,10 @@ def request_shape(record: UsageRecord) -> RequestShape:
         overhead_ms=record.overhead_ms,
         needs=_needs(record.needs),
         plan_hash=record.plan_hash,
-        excluded=[_exclusion(each) for each in record.excluded],
+        inputs=record.inputs,
+        excluded=[exclusion_shape(each) for each in record.excluded],
+        held=record.held,
+        busy=record.busy,
         attempts=[_attempt(each) for each in record.attempts],
         tags=record.tags,
         client=record.client,
@@ -224,7 +230,8 @@ def _needs(needs: Needs) -> NeedsShape:
     )
 
 
-def _exclusion(exclusion: Exclusion) -> ExclusionShape:
+def exclusion_shape(exclusion: Exclusion) -> ExclusionShape:
+    """Return an exclusion for the wire."""
     return ExclusionShape(
         provider=exclusion.provider, model=exclusion.model, cause=exclusion.cause, value=exclusion.value
     )

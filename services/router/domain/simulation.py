@@ -15,7 +15,8 @@ from shared.contracts.pricing import price
 from shared.contracts.speed import Speed
 from shared.contracts.usage import Tokens, UsageRecord
 from shared.kernel.clock import parse_rfc3339
-from shared.routing.choose import Choice, ProviderHealth, choose
+from shared.routing.choose import Choice, choose
+from shared.routing.health import ProviderHealth
 
 _OUT: Final = frozenset({"unhealthy", "breaker_open", "cooling"})
 """Causes of the moment, which another configuration would have met too."""

@@ -9,8 +9,9 @@ from shared.contracts.catalog import Capability, Model, Prices
 from shared.contracts.config import AutomaticOrder, ModelFilters, Range, RouterSpec, Strategy
 from shared.contracts.plan import MAX_CANDIDATES, Plan, decode_plan, encode_plan, plan_hash
 from shared.contracts.usage import Needs
-from shared.routing.choose import ProviderHealth, choose
+from shared.routing.choose import choose
 from shared.routing.compile import CONTEXT_CLASSES, compile_plan
+from shared.routing.health import ProviderHealth
 from shared.routing.needs import needs_of
 from shared.routing.ordering import NO_EVIDENCE, Evidence, Score
 

@@ -24,7 +24,7 @@ config check | config show | config path | config schema
 """
 LATER = """
 upgrade | providers login openai | providers breaker-reset openai | models alias a b | models price a | explain ID
-simulate --router NAME -f FILE --last 7d | reprice --as-of VERSION | events --follow | export | plan -f x | apply -f x
+reprice --as-of VERSION | events --follow | export | plan -f x | apply -f x
 history | rollback --to 3 | admin-tokens list | admin-tokens create | admin-tokens revoke | secrets rotate master
 limits KEY | audit verify | backup FILE | restore FILE | rebuild ledger | dead-letters list | dead-letters replay
 up --workers 2 | keys create --limit requests=60/1m | keys update x --limit requests=60/1m

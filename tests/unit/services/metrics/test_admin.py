@@ -4,9 +4,15 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from shared.contracts.catalog import HealthChanged, Model, PlanCompiled
+from shared.contracts.plan import Plan, Reason, encode_plan, plan_hash
 from shared.contracts.usage import Exclusion, Needs, Tokens
+from shared.log.facts import Facts
+from shared.routing.compile import candidate_of
+from shared.runtime.clock import new_id
 from shared.testing.usage import attempt, usage_record
 
 USAGE, REQUESTS = "/admin/v1/usage", "/admin/v1/requests"
@@ -252,3 +258,28 @@ async def test_every_route_but_health_needs_the_service_token(rig):
         for path in (USAGE, REQUESTS, "/metrics", "/readyz"):
             assert (await client.get(path)).status_code == 401
             assert (await client.get(path, headers={"authorization": "Bearer wrong"})).status_code == 401
+
+
+async def test_a_request_is_explained_from_the_log(rig):
+    models = [Model(id=f"{name}/1", provider_id=f"id-{name}", provider=name, native_id="1") for name in ("a", "b")]
+    reasons = (Reason("lowest_cost", 1.0, "cheap"),)
+    plan = Plan(router_id="r", slug="cheap", candidates=tuple(candidate_of(model, reasons) for model in models))
+    plan = msgspec.structs.replace(plan, hash=plan_hash(plan), inputs={"LR_CONFIG": 7})
+    facts = Facts(rig.log, clock=rig.clock, new_id=new_id, source="router")
+    compiled = PlanCompiled(router_id="r", plan_hash=plan.hash, plan=encode_plan(plan))
+    unwell = HealthChanged(provider_id="id-a", provider="a", health="unhealthy", breaker="closed", epoch=1)
+    await facts.publish("lr.facts.plan.r", compiled, about="plan/r")
+    await facts.publish("lr.health.id-a", unwell, about="provider/id-a")
+    out = Exclusion(provider="a", model="a/1", cause="unhealthy", value="unhealthy")
+    one = usage_record(1, attempt("b/1"), router="cheap", plan_hash=plan.hash, excluded=(out,), inputs={"LR_HEALTH": 1})
+    direct = usage_record(2, attempt("b/1"), router=None, plan_hash="of no router")
+    async with rig.running() as client:
+        await rig.publish(one, direct)
+        await rig.projected(client)
+        found = (await client.get(f"/admin/v1/requests/{one.id}")).json()["explanation"]
+        assert (found["router"], found["again"], found["plan_inputs"]) == ("cheap", "same", {"LR_CONFIG": 7})
+        passed_over, answered = found["candidates"]
+        assert (passed_over["order"], passed_over["excluded"]["cause"]) == (None, "unhealthy")
+        assert (answered["order"], answered["outcomes"]) == (1, ["succeeded"])
+        assert answered["reasons"] == [{"strategy": "lowest_cost", "score": 1.0, "because": "cheap"}]
+        assert (await client.get(f"/admin/v1/requests/{direct.id}")).json()["explanation"] is None

@@ -9,8 +9,9 @@ from shared.contracts.catalog import Capability, Model
 from shared.contracts.config import Fallback
 from shared.contracts.plan import Plan
 from shared.contracts.usage import Exclusion, Needs
-from shared.routing.choose import ProviderHealth, choose
+from shared.routing.choose import choose
 from shared.routing.compile import candidate_of, direct_plan
+from shared.routing.health import ProviderHealth
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CHAT = Needs(capabilities=("chat",), input_tokens=10)
