@@ -99,8 +99,7 @@ class FoldRunner:
         """Stop following and leave a snapshot."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)  # what ended it was told by problems
             self._task = None
             self._save()
 

@@ -89,6 +89,6 @@ async def test_a_log_that_turns_out_to_be_another_one_is_refused(tmp_path: Path)
     await runner.start()
     log.away = False
     async with asyncio.timeout(5):
-        while "was folded up to" not in str(runner.problems()):
+        while "was folded up to" not in str(runner.problems()):  # noqa: ASYNC110  nothing tells of a new problem
             await asyncio.sleep(0.001)
     await runner.stop()
