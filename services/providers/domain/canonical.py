@@ -31,18 +31,19 @@ class Signature(msgspec.Struct, frozen=True):
     value: str
 
 
-_SEAL: Final = "lr1."
+SEAL: Final = "lr1."
+"""Marks a signature that a client of another dialect keeps."""
 
 
 def carried(signature: Signature, dialect: str) -> str:
     """Return a signature as a client of ``dialect`` keeps it: as it is among its own, marked with its origin else."""
-    return signature.value if signature.origin == dialect else f"{_SEAL}{signature.origin}.{signature.value}"
+    return signature.value if signature.origin == dialect else f"{SEAL}{signature.origin}.{signature.value}"
 
 
 def uncarried(text: str, dialect: str) -> Signature:
     """Return the signature that a client of ``dialect`` sends back."""
-    if text.startswith(_SEAL):
-        origin, _, value = text.removeprefix(_SEAL).partition(".")
+    if text.startswith(SEAL):
+        origin, _, value = text.removeprefix(SEAL).partition(".")
         return Signature(origin, value)
     return Signature(dialect, text)
 

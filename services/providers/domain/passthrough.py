@@ -44,6 +44,33 @@ class _Answer(msgspec.Struct, gc=False):
     x_groq: Any = None
 
 
+_OURS: Final = ("models",)
+"""Fields of LocalRouter's own."""
+
+
+def openai_body(request: Completion, quirks: frozenset[str]) -> dict[str, Any]:
+    """Return the client's body with the vendor's model, usage asked for in streams, LocalRouter's own fields gone.
+
+    Quirks: ``no stream_options`` (the vendor counts unasked and refuses the field).
+    """
+    body = dict(request.body)
+    body["model"] = request.native_id
+    for name in _OURS:
+        body.pop(name, None)
+    usage = body.get("usage")
+    if isinstance(usage, dict) and "include" in usage:
+        del body["usage"]
+    if not request.stream:
+        body.pop("stream_options", None)
+        return body
+    body["stream"] = True
+    given = body.pop("stream_options", None)
+    if "no stream_options" not in quirks:
+        options = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+        body["stream_options"] = {**options, "include_usage": True}
+    return body
+
+
 _DECODER: Final = msgspec.json.Decoder(_Answer)
 _BATCH: Final = msgspec.json.Decoder(list[_Answer])
 _EMPTY_ENDINGS: Final = ("length", "content_filter")

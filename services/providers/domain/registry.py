@@ -5,8 +5,10 @@ from types import MappingProxyType
 from typing import Final
 
 from services.providers.domain.dialect import Client, EmbedClient, EmbedSpeech, Native, Speech
-from services.providers.domain.dialects import openai_chat
 from services.providers.domain.dialects.gemini import dialect as gemini_dialect
+from services.providers.domain.dialects.ollama import dialect as ollama_dialect
+from services.providers.domain.dialects.openai_chat import dialect as openai_chat_dialect
+from services.providers.domain.dialects.openai_completions import dialect as openai_completions_dialect
 from services.providers.domain.vendor import Vendor
 from services.providers.domain.vendors import (
     deepseek,
@@ -35,17 +37,23 @@ def environment_vendors() -> list[Vendor]:
     return [vendor for vendor in VENDORS.values() if vendor.environment is not None]
 
 
-CLIENTS: Final[Mapping[str, Client]] = MappingProxyType({client.name: client for client in ()})
+CLIENTS: Final[Mapping[str, Client]] = MappingProxyType(
+    {client.name: client for client in (openai_chat_dialect.CLIENT, openai_completions_dialect.CLIENT)}
+)
 """The dialects that clients ask for text in, by name."""
-SPEECHES: Final[Mapping[str, Speech]] = MappingProxyType({speech.name: speech for speech in (gemini_dialect.SPEECH,)})
+SPEECHES: Final[Mapping[str, Speech]] = MappingProxyType(
+    {speech.name: speech for speech in (openai_chat_dialect.SPEECH, gemini_dialect.SPEECH)}
+)
 """The dialects that vendors are asked for text in, by name."""
 NATIVES: Final[Mapping[str, Native]] = MappingProxyType(
-    {native.name: native for native in (openai_chat.NATIVE, openai_chat.COMPLETIONS_NATIVE)}
+    {native.name: native for native in (openai_chat_dialect.NATIVE, openai_completions_dialect.NATIVE)}
 )
 """The dialects that pass through where client and vendor both speak them, by name."""
-EMBED_CLIENTS: Final[Mapping[str, EmbedClient]] = MappingProxyType({client.name: client for client in ()})
+EMBED_CLIENTS: Final[Mapping[str, EmbedClient]] = MappingProxyType(
+    {client.name: client for client in (ollama_dialect.EMBED_CLIENT,)}
+)
 """The dialects that clients ask for vectors in, by name."""
 EMBED_SPEECHES: Final[Mapping[str, EmbedSpeech]] = MappingProxyType(
-    {speech.name: speech for speech in (gemini_dialect.EMBED_SPEECH,)}
+    {speech.name: speech for speech in (gemini_dialect.EMBED_SPEECH, ollama_dialect.EMBED_SPEECH)}
 )
 """The dialects that vendors are asked for vectors in, by name."""

@@ -36,7 +36,7 @@ def openai_usage(raw: object) -> Tokens | None:
         return None
     given = _details(block, "prompt_tokens_details")
     made = _details(block, "completion_tokens_details")
-    cached = count(given.get("cached_tokens")) or count(block.get("prompt_cache_hit_tokens")) or 0
+    cached = count(given.get("cached_tokens")) or _cached_elsewhere(block)
     written = count(given.get("cache_write_tokens")) or 0
     reasoning = count(made.get("reasoning_tokens")) or 0
     source = "provider" if prompt is not None and completion is not None else "partial"
@@ -51,8 +51,33 @@ def openai_usage(raw: object) -> Tokens | None:
         cache_write=written,
         output=output,
         reasoning=min(reasoning, output),
+        audio_input=min(count(given.get("audio_tokens")) or 0, prompt - cached - written),
+        audio_output=min(count(made.get("audio_tokens")) or 0, output),
         source=source,
     )
+
+
+def _cached_elsewhere(block: dict[str, Any]) -> int:
+    """Return the cached tokens where DeepSeek, Moonshot and Together, or Mistral count them."""
+    for name in ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"):
+        if found := count(block.get(name)):
+            return found
+    return 0
+
+
+def openai_usage_block(tokens: Tokens) -> dict[str, Any]:
+    """Return tokens as OpenAI's chat and completions count them: the other way of ``openai_usage``."""
+    prompt = tokens.input + tokens.cached + tokens.cache_write
+    given = {"cached_tokens": tokens.cached, "audio_tokens": tokens.audio_input}
+    if tokens.cache_write:
+        given["cache_write_tokens"] = tokens.cache_write
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": tokens.output,
+        "total_tokens": prompt + tokens.output,
+        "prompt_tokens_details": given,
+        "completion_tokens_details": {"reasoning_tokens": tokens.reasoning, "audio_tokens": tokens.audio_output},
+    }
 
 
 def _details(block: dict[str, Any], name: str) -> dict[str, Any]:

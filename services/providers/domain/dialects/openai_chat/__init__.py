@@ -1,0 +1,1 @@
+"""OpenAI's chat completions: what clients ask in most, and most vendors answer."""

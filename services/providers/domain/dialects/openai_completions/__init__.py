@@ -1,0 +1,1 @@
+"""OpenAI's older completions: one prompt, one text."""
