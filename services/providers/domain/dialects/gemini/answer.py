@@ -141,6 +141,10 @@ class StreamDecoder:
             self._id = _text(response.response_id) or ""
             deltas.append(Begin(id=self._id or None, model=_text(response.model_version)))
         for candidate in response.candidates or ():
+            if candidate.finish_reason in _BROKEN:
+                words = _text(candidate.finish_message) or "the vendor's model wrote a call that cannot be read"
+                deltas.append(Failed({"error": {"status": candidate.finish_reason, "message": words}}))
+                return deltas
             self._candidate(candidate, deltas)
         if not response.candidates and _blocked(response.prompt_feedback):
             self._choices.setdefault(0, _Choice()).finish = Finish.CONTENT_FILTER
@@ -214,9 +218,6 @@ class StreamDecoder:
         return CallDelta(place, arguments, made, name, number, signature)
 
     def _finish(self, candidate: _Candidate, choice: _Choice, number: int, deltas: list[Delta]) -> None:
-        if candidate.finish_reason in _BROKEN:
-            words = _text(candidate.finish_message)
-            raise Malformed(f"the vendor's model failed: {candidate.finish_reason}" + (f": {words}" if words else ""))
         texts = {place: "".join(pieces) for place, pieces in choice.texts.items()}
         for place, citation in dict.fromkeys(
             found for grounding in choice.grounding for found in citations_of(grounding, texts)
@@ -233,10 +234,10 @@ class StreamDecoder:
 
 def decode_answer(body: Json) -> Answer:
     """Read a whole answer; raises Malformed, VendorFailed, msgspec.ValidationError."""
-    response = msgspec.convert(body, _Response)
-    if response.error:
-        raise VendorFailed(body)
-    answer = gathered(StreamDecoder().read(response))
+    deltas = StreamDecoder().read(msgspec.convert(body, _Response))
+    if deltas and isinstance(failure := deltas[-1], Failed):
+        raise VendorFailed(failure.error)
+    answer = gathered(deltas)
     if not answer.choices:
         raise Malformed("the vendor's answer holds no candidates")
     return answer
