@@ -55,6 +55,8 @@ def fitted(
     """
     changes: dict[str, Any] = {}
     dropped: list[str] = []
+    if ask.tool_choice is not None and ask.tool_choice.mode == "none" and Parameter.TOOL_CHOICE not in takes:
+        ask = msgspec.structs.replace(ask, tools=(), tool_choice=None)  # without tools none is called
     for parameter in Parameter:
         field = _FIELD.get(parameter, parameter.value)
         if not _says(ask, parameter):

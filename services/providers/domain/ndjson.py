@@ -21,17 +21,22 @@ class Lines:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes; return the lines that are whole now. Raises LineTooLarge."""
+        whole = self.cut(data)
+        return [line for found in whole.split(b"\n") if (line := _bare(found))] if whole else []
+
+    def cut(self, data: bytes) -> bytes:
+        """Take bytes; return what is whole now, byte-exact: often no line, sometimes many. Raises LineTooLarge."""
         rest = self._rest
         start = len(rest)
         rest += data
         end = rest.rfind(b"\n", start) + 1
         if len(rest) - end > MAX_LINE:
             raise LineTooLarge
-        if not end:
-            return []
         whole = bytes(rest[:end])
         del rest[:end]
-        return [_checked(line) for found in whole.split(b"\n") if (line := _bare(found))]
+        if end > MAX_LINE and any(len(line) > MAX_LINE for line in whole.split(b"\n")):
+            raise LineTooLarge
+        return whole
 
     def end(self) -> list[bytes]:
         """Return what is left of a stream that ended without a line end."""
@@ -42,9 +47,3 @@ class Lines:
 
 def _bare(line: bytes) -> bytes:
     return line.strip().removeprefix(_BOM)
-
-
-def _checked(line: bytes) -> bytes:
-    if len(line) > MAX_LINE:
-        raise LineTooLarge
-    return line

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from services.providers.domain.dialect import Client, EmbedClient, EmbedSpeech, Native, Speech
 from services.providers.domain.dialects.gemini import dialect as gemini_dialect
 from services.providers.domain.dialects.ollama import dialect as ollama_dialect
 from services.providers.domain.dialects.openai_chat import dialect as openai_chat_dialect
 from services.providers.domain.dialects.openai_completions import dialect as openai_completions_dialect
+from services.providers.domain.dialects.openai_embeddings import dialect as openai_embeddings_dialect
 from services.providers.domain.vendor import Vendor
 from services.providers.domain.vendors import (
     deepseek,
@@ -37,23 +38,48 @@ def environment_vendors() -> list[Vendor]:
     return [vendor for vendor in VENDORS.values() if vendor.environment is not None]
 
 
-CLIENTS: Final[Mapping[str, Client]] = MappingProxyType(
-    {client.name: client for client in (openai_chat_dialect.CLIENT, openai_completions_dialect.CLIENT)}
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_T = TypeVar("_T", bound=_Named)
+
+
+def _by_name(*values: _T) -> Mapping[str, _T]:
+    return MappingProxyType({value.name: value for value in values})
+
+
+CLIENTS: Final[Mapping[str, Client]] = _by_name(
+    openai_chat_dialect.CLIENT,
+    openai_completions_dialect.CLIENT,
+    ollama_dialect.CHAT_CLIENT,
+    ollama_dialect.GENERATE_CLIENT,
 )
 """The dialects that clients ask for text in, by name."""
-SPEECHES: Final[Mapping[str, Speech]] = MappingProxyType(
-    {speech.name: speech for speech in (openai_chat_dialect.SPEECH, gemini_dialect.SPEECH)}
+SPEECHES: Final[Mapping[str, Speech]] = _by_name(
+    openai_chat_dialect.SPEECH,
+    gemini_dialect.SPEECH,
+    ollama_dialect.SPEECH,
 )
 """The dialects that vendors are asked for text in, by name."""
-NATIVES: Final[Mapping[str, Native]] = MappingProxyType(
-    {native.name: native for native in (openai_chat_dialect.NATIVE, openai_completions_dialect.NATIVE)}
+NATIVES: Final[Mapping[str, Native]] = _by_name(
+    openai_chat_dialect.NATIVE,
+    openai_completions_dialect.NATIVE,
+    openai_embeddings_dialect.NATIVE,
+    ollama_dialect.CHAT_NATIVE,
+    ollama_dialect.GENERATE_NATIVE,
+    ollama_dialect.EMBED_NATIVE,
 )
 """The dialects that pass through where client and vendor both speak them, by name."""
-EMBED_CLIENTS: Final[Mapping[str, EmbedClient]] = MappingProxyType(
-    {client.name: client for client in (ollama_dialect.EMBED_CLIENT,)}
+EMBED_CLIENTS: Final[Mapping[str, EmbedClient]] = _by_name(
+    openai_embeddings_dialect.EMBED_CLIENT,
+    ollama_dialect.EMBED_CLIENT,
 )
 """The dialects that clients ask for vectors in, by name."""
-EMBED_SPEECHES: Final[Mapping[str, EmbedSpeech]] = MappingProxyType(
-    {speech.name: speech for speech in (gemini_dialect.EMBED_SPEECH, ollama_dialect.EMBED_SPEECH)}
+EMBED_SPEECHES: Final[Mapping[str, EmbedSpeech]] = _by_name(
+    openai_embeddings_dialect.EMBED_SPEECH,
+    gemini_dialect.EMBED_SPEECH,
+    ollama_dialect.EMBED_SPEECH,
 )
 """The dialects that vendors are asked for vectors in, by name."""

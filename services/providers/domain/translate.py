@@ -5,7 +5,6 @@ from functools import partial
 
 from services.providers.domain.canonical import Refused
 from services.providers.domain.dialect import Asked, EmbedClient, Native, Outgoing, Reader, Wire, unsupported
-from services.providers.domain.dialects import ollama_from_openai
 from services.providers.domain.embedding import fitted_inputs, read_embeddings
 from services.providers.domain.fit import fitted
 from services.providers.domain.profiles import capabilities_from_name
@@ -21,8 +20,6 @@ def translated(request: Completion, vendor: Vendor, created: int) -> Outgoing | 
     native = NATIVES.get(request.dialect)
     if native is not None and _speaks(vendor, native.name, request.native_id):
         return _passed_through(request, vendor, native)
-    if request.dialect == "openai_chat" and vendor.speech not in SPEECHES:
-        return ollama_from_openai.outgoing(request, vendor, created)
     try:
         if request.dialect in EMBED_CLIENTS:
             return _embedding(request, vendor, EMBED_CLIENTS[request.dialect])

@@ -135,7 +135,7 @@ def test_every_recorded_chat_of_ollama_becomes_one_of_openai():
         if case["response"].get("status") != 200 or not isinstance(body, dict) or "message" not in body:
             continue
         request = asked(case, stream=False)
-        request.body = {"messages": []}
+        request.body = {"messages": [{"role": "user", "content": "hi"}]}
         frames = read(request, "ollama", msgspec.json.encode(body))
         if len(frames) == 1:
             assert frames[0].kind is FailureKind.MALFORMED, case["file"]
@@ -160,7 +160,7 @@ def test_every_recorded_stream_of_ollama_becomes_one_of_openai(step):
     for case in of("stream", "ollama-chat"):
         raw = case["response"]["raw"]
         request = asked(case, stream=True)
-        request.body = {"messages": []}
+        request.body = {"messages": [{"role": "user", "content": "hi"}]}
         frames = read(request, "ollama", raw.encode(), step=step)
         lines = [msgspec.json.decode(line) for line in raw.splitlines() if line.strip()]
         last = frames[-1]

@@ -1,0 +1,1 @@
+"""Ollama's own dialect, both sides: chat, generate and vectors, lines of JSON where they stream."""
