@@ -21,7 +21,7 @@ CODE := services shared tests bench docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: up dev test check format bench test-faults test-live docs requirements clean help
+.PHONY: up dev test check format bench test-faults test-live compose-test docs requirements clean help
 
 up: $(RUNTIME) $(MODEL_IF_WANTED) ## Run LocalRouter: installs what it needs into .venv at the first time
 	@exec $(BIN)/localrouter up $(ARGS)
@@ -30,13 +30,16 @@ dev: $(DEV) $(MODEL_IF_WANTED) ## Run LocalRouter and start it again whenever a 
 	@exec $(BIN)/watchfiles --filter python --target-type command '$(BIN)/python -m services.embedded $(ARGS)' services shared
 
 test: $(DEV) $(MODEL_IF_WANTED) ## Run the tests (not those that kill processes many times, nor real vendors)
-	@$(BIN)/python -m pytest -m "not faults and not live" $(ARGS)
+	@$(BIN)/python -m pytest -m "not faults and not live and not compose" $(ARGS)
 
 test-faults: $(DEV) $(MODEL_IF_WANTED) ## Run the tests that kill processes many times
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
 test-live: $(DEV) ## Try the real vendors whose keys are in the environment; says what it skipped
 	@$(BIN)/python -m pytest -m live -rs $(ARGS)
+
+compose-test: $(DEV) ## Bring the whole stack up in containers and try it; starts a Docker engine where there is none
+	@$(BIN)/python -m tests.compose $(ARGS)
 
 check: $(DEV) ## Check format, lint, types, import contracts and that generated files are fresh
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "format: make format puts it right"; exit 1; }

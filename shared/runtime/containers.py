@@ -127,7 +127,7 @@ def _random() -> str:
 
 def main(environ: Mapping[str, str]) -> int:
     """Run with ``LOCALROUTER_NATS__MAX_STORE_BYTES``; returns the exit code."""
-    places = Places(shares=Path("/run/localrouter"), nats=Path("/nats"))
+    places = Places(shares=Path("/secrets"), nats=Path("/nats"))
     try:
         prepare(places, max_store_bytes=int(environ["LOCALROUTER_NATS__MAX_STORE_BYTES"]))
     except LocalRouterError as error:

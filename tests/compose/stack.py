@@ -1,0 +1,108 @@
+"""The whole stack of docker-compose.yml, up in an engine: built, started, looked at, taken down."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.compose.engine import Engine, run
+from tests.compose.images import BASE, HERE, STAND_INS, build_stand_ins, import_base, stage
+
+PROJECT = "localrouter-compose-test"
+SERVICES = ("gateway", "router", "providers", "metrics")
+UP_S = 240.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A project of Compose in a folder of its own."""
+
+    engine: Engine
+    files: tuple[Path, ...]
+    folder: Path
+    port: int = 3000
+
+    def compose(self, *arguments: str, limit_s: float = 120, check: bool = True, **env: str) -> str:
+        """Run one ``docker compose`` command and return what it printed."""
+        files = [word for file in self.files for word in ("-f", str(file))]
+        command = [self.engine.compose, "--progress", "plain", "-p", PROJECT, "--project-directory", str(self.folder)]
+        environ = self.engine.env(LOCALROUTER_PORT=str(self.port), **env)
+        return run([*command, *files, *arguments], env=environ, limit_s=limit_s, check=check)
+
+    def containers(self, *services: str) -> list[dict[str, Any]]:
+        """Return what the engine knows of the containers that run, or ran."""
+        ids = self.compose("ps", "--all", "--quiet", *services).split()
+        return json.loads(self.engine.run("inspect", *ids)) if ids else []
+
+    def logs(self, *services: str) -> str:
+        """Return the last words of services."""
+        return self.compose("logs", "--no-color", "--tail", "30", *services, check=False)
+
+    def admin_token(self) -> str:
+        """Return the admin token out of its volume, by a container that may read it."""
+        command = ("run", "--rm", "--no-deps", "--entrypoint", "cat", "cli", "/run/localrouter/admin-token")
+        return self.compose(*command).strip()
+
+    def host_address(self) -> str:
+        """Return this machine's address as containers see it."""
+        return self.engine.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+
+
+def health(container: dict[str, Any]) -> str:
+    """Return a container's state in a word: healthy, starting, unhealthy, or where there is no check, its status."""
+    state = container["State"]
+    return state["Health"]["Status"] if "Health" in state else state["Status"]
+
+
+def name(container: dict[str, Any]) -> str:
+    """Return the service that a container belongs to."""
+    return container["Config"]["Labels"]["com.docker.compose.service"]
+
+
+@contextlib.contextmanager
+def stack(engine: Engine, cache: Path) -> Iterator[Stack]:
+    """Give a stack that was built and not yet started; afterwards nothing of it is left in the engine or elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="localrouter-stack-") as temporary:
+        offline = not _pulls(engine)
+        folder = stage(cache, Path(temporary) / "localrouter", offline=offline)
+        files = [folder / "docker-compose.yml"]
+        if offline:
+            shutil.copy2(HERE / "override.yml", folder / "override.yml")
+            files.append(folder / "override.yml")
+        made = Stack(engine, tuple(files), folder)
+        try:
+            if offline:
+                import_base(engine, cache)
+                build_stand_ins(engine, cache)
+            made.compose("build", "--quiet", limit_s=900)
+            yield made
+        finally:
+            made.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--rmi", "local", check=False)
+            if offline:
+                engine.run("rmi", "-f", *(f"localrouter-test/{other.name}" for other in STAND_INS), BASE, check=False)
+
+
+def _pulls(engine: Engine) -> bool:
+    """Whether the engine can pull images."""
+    try:
+        engine.run("pull", "-q", "nats:2.15.1-alpine", limit_s=60)
+    except (RuntimeError, subprocess.TimeoutExpired):
+        return False
+    return True
+
+
+def until(condition: Any, what: str, limit_s: float) -> Any:
+    """Return the first true value of ``condition``; raises TimeoutError."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {limit_s:.0f} s: {what}")
+        time.sleep(0.1)
