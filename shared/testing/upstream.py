@@ -39,7 +39,7 @@ class Upstream:
         port: int = 0,
         log: Path | None = None,
     ) -> None:
-        """``host``: the address it listens on; ``api_key``: what ``Authorization: Bearer`` must carry, else 401;
+        """``host``: the address it listens on; ``api_key``: what the vendor's header must carry, else 401;
         ``log``: a file of JSON lines.
         """
         self.models = list(models)

@@ -14,7 +14,7 @@ import msgspec
 
 from shared.testing import upstream_dialects as dialects
 from shared.testing.upstream_behaviour import Behaviour, Fault, unauthorized
-from shared.testing.upstream_dialects import Asked, Script, Step
+from shared.testing.upstream_form import Asked, Script, Step
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -244,7 +244,12 @@ class Connection(asyncio.Protocol):
     def _begin(self, request: _Request, path: str, body: Any, asked: Asked | None) -> Attempt:
         model = asked.model if asked is not None else ""
         wall = self._wall
-        allowed = wall.api_key is None or ("authorization", f"Bearer {wall.api_key}") in request.headers
+        proofs = [
+            ("authorization", f"Bearer {wall.api_key}"),
+            ("x-api-key", wall.api_key),
+            ("x-goog-api-key", wall.api_key),
+        ]
+        allowed = wall.api_key is None or any(proof in request.headers for proof in proofs)
         attempt = Attempt(
             index=len(wall.attempts),
             connection=self._number,
@@ -268,7 +273,7 @@ class Connection(asyncio.Protocol):
             body = behaviour.body.encode()
         else:
             assert behaviour.error is not None
-            body = dialects.error_bytes(asked.dialect if asked else None, behaviour.error)
+            body = dialects.error_bytes(asked.form if asked else None, behaviour.error, behaviour.status)
         kind = behaviour.content_type
         if kind is None:
             streamed = asked is not None and asked.stream and behaviour.error is None
@@ -276,21 +281,8 @@ class Connection(asyncio.Protocol):
         await self._whole(behaviour.status, body, kind, behaviour.headers, behaviour.chunk_bytes)
 
     async def _list(self, request: _Request, path: str, behaviour: Behaviour) -> None:
-        models = self._wall.models
-        name = path.rpartition("/models/")[2]
-        if path.endswith("/models"):
-            body = dialects.models(models)
-        elif path == "/api/tags":
-            body = dialects.ollama_tags(models)
-        elif path == "/api/version":
-            body = b'{"version":"0.13.0"}'
-        elif path == "/api/show" and request.method == "POST":
-            body = dialects.ollama_show()
-        elif path == "/health":
-            body = b'{"status":"ok"}'
-        elif "/models/" in path and name in models:
-            body = dialects.model(name)
-        else:
+        body = dialects.told(request.method, path, dict(request.headers), self._wall.models)
+        if body is None:
             await self._whole(
                 404, b'{"error":{"message":"no such route","type":"invalid_request_error"}}', "application/json"
             )
@@ -321,7 +313,7 @@ class Connection(asyncio.Protocol):
         await self._head(behaviour.status, script.content_type, behaviour.headers, None)
         await self._pause(behaviour.first_token_ms)
         for _ in range(behaviour.pings):
-            await self._event(dialects.ping(asked.dialect), behaviour)
+            await self._event(asked.form.ping, behaviour)
         for position, step in enumerate(script.steps):
             if behaviour.fault is not None and position == script.fault_at:
                 ended = await self._fail(behaviour.fault, behaviour, step.payload, asked)
@@ -357,14 +349,13 @@ class Connection(asyncio.Protocol):
                 return False
             case "malformed":
                 if asked is not None:
-                    await self._event(dialects.event(asked.dialect, dialects.MALFORMED), behaviour)
+                    await self._event(asked.form.event(dialects.MALFORMED), behaviour)
                 return False
             case "error" | "end":
                 if asked is None:
                     return False
                 if fault == "error" and behaviour.error is not None:
-                    payload = dialects.error_bytes(asked.dialect, behaviour.error)
-                    await self._event(dialects.event(asked.dialect, payload), behaviour)
+                    await self._event(dialects.error_event(asked.form, behaviour.error), behaviour)
                 await self._send(_LAST_CHUNK)
                 return True
         await self._lost.wait()
