@@ -40,20 +40,30 @@ Json = dict[str, Any]
 
 
 def read_list(body: object) -> list[Listed]:
-    """Read ``GET /models`` of any vendor that speaks OpenAI's dialect; what has no id is left out.
+    """Read ``GET /models`` of any vendor but Ollama; what has no id is left out.
 
-    Known besides ``id``: OpenRouter (https://openrouter.ai/docs/api-reference/list-available-models), Mistral, Groq,
-    vLLM (``max_model_len``), llama.cpp (``meta``). Raises ValueError for what is no list.
+    Known besides OpenAI's ``id``: OpenRouter (https://openrouter.ai/docs/api-reference/list-available-models), Mistral,
+    Groq, vLLM (``max_model_len``), llama.cpp (``meta``); and lists of names: Gemini (https://ai.google.dev/api/models),
+    Vertex, Cohere (https://docs.cohere.com/reference/list-models). Raises ValueError for what is no list.
     """
-    rows: object = cast("Json", body).get("data") if isinstance(body, dict) else body
+    rows: object = body
+    if isinstance(body, dict):
+        lists = (cast("Json", body).get(name) for name in ("data", "models", "publisherModels"))
+        rows = next((rows for rows in lists if rows is not None), None)
     if not isinstance(rows, list):
         raise ValueError("the list of models holds no data")
     found: dict[str, Listed] = {}
     for row in cast("list[object]", rows)[:_MOST_MODELS]:
-        identity = _identity(cast("Json", row).get("id")) if isinstance(row, dict) else None
+        identity = _identity(_named(cast("Json", row))) if isinstance(row, dict) else None
         if identity is not None:
             found.setdefault(identity, _listed(cast("Json", row), identity))
     return list(found.values())
+
+
+def _named(row: Json) -> object:
+    """Return the id of a row; Google's names begin with where they lie."""
+    name = row.get("id", row.get("name"))
+    return name.rpartition("models/")[2] if isinstance(name, str) and "id" not in row else name
 
 
 def _identity(value: object) -> str | None:
@@ -72,16 +82,22 @@ def _listed(row: Json, identity: str) -> Listed:
             row.get("context_window"),
             row.get("max_context_length"),
             row.get("max_model_len"),
+            row.get("inputTokenLimit"),
         ),
-        max_output=_first(top.get("max_completion_tokens"), row.get("max_completion_tokens")),
+        max_output=_first(
+            top.get("max_completion_tokens"), row.get("max_completion_tokens"), row.get("outputTokenLimit")
+        ),
         parameters_b=_billions(meta.get("n_params")),
         quantization=_text(meta.get("ftype")),
-        capabilities=_told_capabilities(row),
+        capabilities=_told_capabilities(row, identity),
         prices=_openrouter_prices(_object(row, "pricing")),
     )
 
 
-def _told_capabilities(row: Json) -> tuple[Capability, ...] | None:
+def _told_capabilities(row: Json, identity: str) -> tuple[Capability, ...] | None:
+    for name, read in (("supportedGenerationMethods", _gemini_capabilities), ("endpoints", _cohere_capabilities)):
+        if isinstance(row.get(name), list):
+            return read(row, set(map(str, cast("list[object]", row[name]))), identity)
     told = row.get("capabilities")
     if isinstance(told, dict):
         return _mistral_capabilities(cast("Json", told))
@@ -100,6 +116,38 @@ def _told_capabilities(row: Json) -> tuple[Capability, ...] | None:
         (Capability.AUDIO, "audio" in inputs),
     ):
         if present:
+            found.add(capability)
+    return in_order(found)
+
+
+def _gemini_capabilities(row: Json, methods: set[str], identity: str) -> tuple[Capability, ...]:
+    """What a model of Gemini's can do: its methods and ``thinking`` are told, the rest is known of the family."""
+    if "generateContent" not in methods:
+        return (Capability.EMBEDDING,) if "embedContent" in methods else ()
+    usual = (Capability.CHAT,)
+    if identity.startswith("gemini"):
+        usual = (Capability.CHAT, Capability.TOOLS, Capability.JSON_SCHEMA, Capability.VISION, Capability.AUDIO)
+    found = set(capabilities_from_name(identity, usual))
+    if Capability.CHAT in found:
+        found.discard(Capability.REASONING)
+        if row.get("thinking") is True:
+            found.add(Capability.REASONING)
+    return in_order(found)
+
+
+def _cohere_capabilities(row: Json, endpoints: set[str], identity: str) -> tuple[Capability, ...]:
+    if "chat" not in endpoints:
+        return (Capability.EMBEDDING,) if "embed" in endpoints else ()
+    features = row.get("features")
+    told = set(map(str, cast("list[object]", features))) if isinstance(features, list) else set[str]()
+    found = set(capabilities_from_name(identity, (Capability.CHAT,)))
+    for capability, feature in (
+        (Capability.TOOLS, "tools"),
+        (Capability.JSON_SCHEMA, "json_schema"),
+        (Capability.VISION, "vision"),
+        (Capability.REASONING, "reasoning"),
+    ):
+        if feature in told:
             found.add(capability)
     return in_order(found)
 

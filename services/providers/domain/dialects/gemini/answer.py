@@ -72,7 +72,7 @@ class _Content(msgspec.Struct, gc=False):
 
 class _Candidate(msgspec.Struct, gc=False, rename="camel"):
     content: _Content | None = None
-    finish_reason: Any = None
+    finish_reason: str | int | None = None
     finish_message: Any = None
     index: Any = 0
     logprobs_result: Any = None

@@ -79,9 +79,12 @@ def contents_of(messages: Sequence[Message], ways: Ways) -> tuple[list[Json], li
             turns[-1]["parts"] += parts
         else:
             turns.append({"role": role, "parts": parts})
-    if not turns and instructions:
+    if instructions and (not turns or not ways.instructed):
         # A turn there must be: instructions alone are what is asked.
-        return [], [{"role": "user", "parts": instructions}]
+        if not turns or turns[0]["role"] != "user":
+            turns.insert(0, {"role": "user", "parts": []})
+        turns[0]["parts"][:0] = instructions
+        instructions = []
     return instructions, turns
 
 

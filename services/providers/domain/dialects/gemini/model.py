@@ -27,6 +27,8 @@ class Ways(NamedTuple):
     """Whether a call in the conversation must carry a thought signature."""
     media_in_results: bool
     """Whether the result of a function may hold images and files."""
+    instructed: bool
+    """Whether it takes instructions apart from the conversation: Gemma 3 takes none."""
 
 
 def ways_of(native_id: str) -> Ways:
@@ -44,6 +46,7 @@ def ways_of(native_id: str) -> Ways:
         rests=not pro,
         proves=third,
         media_in_results=third,
+        instructed=not name.startswith("gemma-3"),
     )
 
 

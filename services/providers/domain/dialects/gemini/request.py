@@ -88,7 +88,7 @@ def _config(ask: Ask, ways: Ways) -> Json:
         config["responseModalities"] = [modality.upper() for modality in ask.modalities]
     if ask.format is not None:
         config.update(_format(ask.format))
-    if ask.reasoning is not None and ways.thinks:
+    if ask.reasoning is not None and (ways.thinks or not _rests(ask.reasoning)):
         config["thinkingConfig"] = _thinking(ask.reasoning, ways)
     return config
 
@@ -100,9 +100,14 @@ def _format(wanted: Format) -> Json:
     return found
 
 
+def _rests(reasoning: Reasoning) -> bool:
+    return reasoning.effort == "none" or (reasoning.effort is None and reasoning.budget == 0)
+
+
 def _thinking(reasoning: Reasoning, ways: Ways) -> Json:
-    """Return how much is thought: a level since Gemini 3, tokens before it. A model that cannot rest thinks least."""
-    off = reasoning.effort == "none" or (reasoning.effort is None and reasoning.budget == 0)
+    """Return how much is thought: a level since Gemini 3, tokens before it. A model that cannot rest thinks least; one
+    that does not think at all is asked all the same, and says so."""
+    off = _rests(reasoning)
     config: Json = {"includeThoughts": reasoning.shown is not False and not off}
     effort, budget = reasoning.effort, reasoning.budget
     if ways.levels:
