@@ -10,6 +10,7 @@ from services.providers.domain.dialects.ollama import dialect as ollama_dialect
 from services.providers.domain.dialects.openai_chat import dialect as openai_chat_dialect
 from services.providers.domain.dialects.openai_completions import dialect as openai_completions_dialect
 from services.providers.domain.dialects.openai_embeddings import dialect as openai_embeddings_dialect
+from services.providers.domain.dialects.openai_responses import dialect as openai_responses_dialect
 from services.providers.domain.vendor import Vendor
 from services.providers.domain.vendors import (
     deepseek,
@@ -53,12 +54,14 @@ def _by_name(*values: _T) -> Mapping[str, _T]:
 CLIENTS: Final[Mapping[str, Client]] = _by_name(
     openai_chat_dialect.CLIENT,
     openai_completions_dialect.CLIENT,
+    openai_responses_dialect.CLIENT,
     ollama_dialect.CHAT_CLIENT,
     ollama_dialect.GENERATE_CLIENT,
 )
 """The dialects that clients ask for text in, by name."""
 SPEECHES: Final[Mapping[str, Speech]] = _by_name(
     openai_chat_dialect.SPEECH,
+    openai_responses_dialect.SPEECH,
     gemini_dialect.SPEECH,
     ollama_dialect.SPEECH,
 )

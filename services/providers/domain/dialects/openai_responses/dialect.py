@@ -1,0 +1,33 @@
+"""OpenAI's Responses, from either side."""
+
+from typing import Final
+
+from services.providers.domain.canonical import Parameter
+from services.providers.domain.dialect import Client, Range, Speech
+from services.providers.domain.dialects.openai_responses.answer import decode_answer, encode_answer
+from services.providers.domain.dialects.openai_responses.asking import TAKES, encode_request
+from services.providers.domain.dialects.openai_responses.events import Encoder
+from services.providers.domain.dialects.openai_responses.names import DIALECT
+from services.providers.domain.dialects.openai_responses.request import NAMES, decode_request
+from services.providers.domain.dialects.openai_responses.stream import Decoder
+
+CLIENT: Final = Client(
+    name=DIALECT,
+    names=NAMES,
+    decode_request=decode_request,
+    encode_answer=encode_answer,
+    stream_encoder=Encoder,
+)
+SPEECH: Final = Speech(
+    name=DIALECT,
+    path="/responses",
+    takes=TAKES,
+    ranges={
+        Parameter.TEMPERATURE: Range(0, 2),
+        Parameter.TOP_P: Range(0, 1),
+        Parameter.TOP_LOGPROBS: Range(0, 20),
+    },
+    encode_request=encode_request,
+    decode_answer=decode_answer,
+    stream_decoder=Decoder,
+)
