@@ -11,7 +11,7 @@ from services.gateway.api.body import read_body
 from services.gateway.api.exchange import Exchange
 from services.gateway.api.models import SHOW, answer_models, is_list
 from services.gateway.api.walk import Walk, header_value
-from services.gateway.domain.asked import includes_usage, one_model, parse
+from services.gateway.domain.asked import continuing, includes_usage, one_model, parse
 from services.gateway.domain.authentication import comes_bare, credential, digest
 from services.gateway.domain.destination import merge, requested_names, resolve
 from services.gateway.domain.errors import ApiError, bad_request, forbidden, invalid_api_key, no_candidate
@@ -195,7 +195,7 @@ class DataPlane:
         exchange.requested_model = ",".join(names)
         exchange.stream = streams(route, body)
         exchange.tags = {**options.tags, **_tags(header(scope, b"x-localrouter-tags"))}
-        exchange.plan = plan = self._destination(key, names, route)
+        exchange.plan = plan = self._destination(key, names, route, body)
         exchange.needs = needs = needs_of(body, route.dialect)
         choice = choose(plan, needs, self._health.states, now=self._clock.now())
         if options.policies.unpriced == "refuse" and route.billed:
@@ -244,7 +244,7 @@ class DataPlane:
     def _cool(self, provider_id: str, for_ms: int) -> None:
         self._health.cool(provider_id, self._clock.now() + timedelta(milliseconds=for_ms))
 
-    def _destination(self, key: KnownKey, names: list[str], route: Route) -> Plan:
+    def _destination(self, key: KnownKey, names: list[str], route: Route, body: dict[str, Any]) -> Plan:
         derived_from = (self._keys.generation, self._plans.generation, self._catalog.generation)
         if derived_from != self._derived_from or len(self._destinations) > _MAX_DESTINATIONS:
             self._destinations.clear()
@@ -257,7 +257,10 @@ class DataPlane:
                 self._destinations[key.id, name] = plan
             plans.append(plan)
         plan = plans[0] if len(plans) == 1 else merge(plans)
-        return one_model(plan) if route.vectors else plan
+        if route.vectors:
+            return one_model(plan)
+        previous = body.get("previous_response_id") if route.continues else None
+        return plan if previous is None else continuing(plan, previous)
 
     async def _answer_error(self, exchange: Exchange, error: ApiError) -> None:
         now = self._clock.monotonic()

@@ -7,9 +7,11 @@ import msgspec
 from services.gateway.domain.errors import bad_request
 from services.gateway.domain.faces.face import Route
 from shared.contracts.plan import Plan
+from shared.contracts.response_id import decode_response_id, why_not_previous
 
 _MAX_DEPTH: Final = 128
 """How deep a request may nest: whatever reads or writes it after the decoder recurses, on a deeper stack."""
+_PREVIOUS: Final = "previous_response_id"
 _DECODER: Final = msgspec.json.Decoder()
 
 
@@ -51,13 +53,18 @@ def one_model(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, candidates=(first,))
 
 
-def at_provider(plan: Plan, provider_id: str) -> Plan:
-    """Return a plan that stays with one provider; raises ApiError (400) when it holds none of that provider's."""
-    candidates = tuple(item for item in plan.candidates if item.provider_id == provider_id)
+def continuing(plan: Plan, previous: object) -> Plan:
+    """Return a plan that stays where the response ``previous`` lies; raises ApiError (400) where that cannot be."""
+    if not isinstance(previous, str):
+        raise bad_request("'previous_response_id' must be the id of a response.", param=_PREVIOUS)
+    place = decode_response_id(previous)
+    if place is None:
+        raise bad_request(why_not_previous(previous) or "", param=_PREVIOUS)
+    candidates = tuple(item for item in plan.candidates if item.provider_id == place.provider_id)
     if not candidates:
-        message = "The provider that holds 'previous_response_id' is not one that this request may go to."
-        raise bad_request(message, param="previous_response_id")
-    return msgspec.structs.replace(plan, candidates=candidates)
+        message = "The provider that keeps the response of 'previous_response_id' is not one this request may go to."
+        raise bad_request(message, param=_PREVIOUS)
+    return plan if len(candidates) == len(plan.candidates) else msgspec.structs.replace(plan, candidates=candidates)
 
 
 def _deeper_than(levels: int, body: Any) -> bool:

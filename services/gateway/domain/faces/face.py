@@ -22,6 +22,8 @@ class Route:
     """When an answer streams: ``stream: true`` asks for it, or ``stream: false`` refuses it."""
     billed: bool = True
     """Whether what is asked costs tokens."""
+    continues: bool = False
+    """Whether ``previous_response_id`` names what it goes on from: that lies with one provider."""
     vectors: bool = False
     """Whether the answer is worth something only together with others of the same model."""
 

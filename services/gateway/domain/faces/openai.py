@@ -53,7 +53,7 @@ OPENAI: Final = Face(
     error_event=_error_event,
 )
 RESPONSES: Final = Face(
-    routes={"/v1/responses": Route(dialect="openai_responses", check=_require_response_input)},
+    routes={"/v1/responses": Route(dialect="openai_responses", check=_require_response_input, continues=True)},
     error_body=_error_body,
     error_event=_response_error_event,
 )

@@ -11,6 +11,7 @@ from ollama import ListResponse, ShowResponse
 
 from shared.contracts.catalog import Capability, Model
 from shared.contracts.frames import Data, Head, Tail
+from shared.contracts.response_id import Place, encode_response_id, translated_response_id
 from shared.contracts.usage import Tokens
 from tests.support.gateway import ADMIN, World, failed, model
 
@@ -247,6 +248,27 @@ async def test_vectors_never_come_from_another_model(
     assert (await client.post(path, json=body, headers=auth)).status_code == 429
     assert (await client.post(path, json=body, headers=auth)).status_code == 503, "one that is away is not replaced"
     assert {asked.model for asked in world.vendor.asked} == {"openai/vectors"}
+
+
+async def test_a_response_goes_on_where_the_one_before_lies(
+    world: World, client: httpx.AsyncClient, auth: dict[str, str]
+) -> None:
+    await world.publish(model("openai", "gpt-4o"), model("groq", "llama"), model("groq", "gemma"))
+    _, auth = await world.key(client)
+    body = {"model": "auto", "input": "and then?"}
+    there = encode_response_id(Place("id-of-groq", "credential", "resp_1"))
+    world.vendor.says("groq/llama", failed("rate_limited", http_status=429))
+    got = await client.post("/v1/responses", json={**body, "previous_response_id": there}, headers=auth)
+    assert (got.status_code, got.headers["x-localrouter-model"]) == (200, "groq/gemma")
+    assert world.vendor.asked[-1].body["previous_response_id"] == there
+    elsewhere = encode_response_id(Place("id-of-nobody", None, "resp_1"))
+    for previous in (elsewhere, "resp_1", translated_response_id("abc"), 7, {}, ""):
+        got = await client.post("/v1/responses", json={**body, "previous_response_id": previous}, headers=auth)
+        assert (got.status_code, got.json()["error"]["param"]) == (400, "previous_response_id")
+        assert got.json()["error"]["message"]
+    assert len(world.vendor.asked) == 2
+    got = await client.post("/v1/responses", json={**body, "previous_response_id": None}, headers=auth)
+    assert got.headers["x-localrouter-model"] == "openai/gpt-4o"
 
 
 async def test_a_key_may_stand_in_x_api_key_where_anthropics_clients_put_it(
