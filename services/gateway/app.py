@@ -109,6 +109,7 @@ def build(
         new_id=new_id,
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.body_timeout_s,
+        loopback_key=settings.loopback_key,
     )
 
     watchers = [BucketWatcher(log.bucket(CATALOG), catalog.apply), BucketWatcher(log.bucket(PLANS), plans.apply)]
