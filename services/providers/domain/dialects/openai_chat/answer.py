@@ -24,7 +24,13 @@ from services.providers.domain.content import data_url, from_data_url
 from services.providers.domain.dialect import Asked, Malformed, VendorFailed
 from services.providers.domain.dialects.openai_chat.content import annotation, citation_of, searched
 from services.providers.domain.dialects.openai_chat.request import call_signature
-from services.providers.domain.dialects.openai_chat.thoughts import NAME, fields_of, shown, signature_of, thoughts_of
+from services.providers.domain.dialects.openai_chat.thoughts import (
+    NAME,
+    fields_of,
+    shown,
+    thinking_part,
+    thoughts_of,
+)
 from services.providers.domain.errors import read_error
 from services.providers.domain.usage import openai_usage, openai_usage_block
 from shared.contracts.usage import NO_TOKENS
@@ -76,7 +82,7 @@ def decode_answer(body: Json) -> Answer:
         parts = _parts(_dict(choice.get("message") or choice.get("delta")))
         if sources:
             parts = [_with_sources(part, sources) for part in parts]
-        reason, logprobs = choice.get("finish_reason"), choice.get("logprobs")
+        reason, logprobs = choice.get("finish_reason"), _dict(choice.get("logprobs"))
         found.append(
             Choice(
                 parts=tuple(parts),
@@ -85,7 +91,7 @@ def decode_answer(body: Json) -> Answer:
                     called=any(isinstance(part, ToolCall | Opaque) for part in parts),
                     refused=any(isinstance(part, RefusalText) for part in parts),
                 ),
-                logprobs=logprobs if isinstance(logprobs, dict) else None,
+                logprobs=logprobs if any(logprobs.values()) else None,
             )
         )
     return Answer(
@@ -117,7 +123,7 @@ def _parts(message: Json) -> list[Part]:
         parts.append(RefusalText(text=message["refusal"]))
     parts += media_of(message)
     calls = [_dict(call) for call in _list(message.get("tool_calls"))]
-    if isinstance(message.get("function_call"), dict):
+    if not calls and _text(_dict(message.get("function_call")).get("name")):
         calls.append({"function": message["function_call"]})
     return parts + [_call(call, place) for place, call in enumerate(calls)]
 
@@ -133,7 +139,7 @@ def spoken(content: object) -> list[Part]:
             case "text" if isinstance(part.get("text"), str) and part["text"]:
                 parts.append(Text(text=part["text"]))
             case "thinking":
-                parts.append(_thinking(part))
+                parts.append(thinking_part(part))
             case "image_url":
                 parts += [media for media in (_image(part),) if media is not None]
             case _:
@@ -141,20 +147,11 @@ def spoken(content: object) -> list[Part]:
     return parts
 
 
-def _thinking(part: Json) -> Thinking:
-    inner, proof = part.get("thinking"), part.get("signature")
-    if isinstance(inner, list):
-        inner = "".join(_text(_dict(item).get("text")) or "" for item in cast("list[object]", inner))
-    signature = signature_of(proof) if isinstance(proof, str) and proof else None
-    return Thinking(text=inner if isinstance(inner, str) else "", signature=signature)
-
-
 def media_of(message: Json) -> list[Media]:
     """Return an answered sound (OpenAI's ``audio``) and images (OpenRouter's ``images``)."""
     found: list[Media] = []
-    audio = message.get("audio")
-    if isinstance(audio, dict):
-        sound = cast("Json", audio)
+    sound = _dict(message.get("audio"))
+    if any(sound.get(name) for name in ("id", "data", "transcript")):
         found.append(
             Media(
                 kind="audio",

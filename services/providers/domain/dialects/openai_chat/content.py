@@ -42,6 +42,8 @@ def _part(given: object, where: str) -> Text | Media:
                 word_at(inner, "data", f"{where}.input_audio"),
             )
             return Media(kind="audio", media_type=sound_type(form), data=data, cache=cache)
+        case "document_url" | "file_url" as name:  # as Mistral and Perplexity name documents
+            return _at("document", word_at(_inner(part, name, where), "url", f"{where}.{name}"), cache=cache)
         case "file":
             return _file(_inner(part, "file", where), f"{where}.file", cache)
         case _:
@@ -135,7 +137,7 @@ def _document(media: Media, url: str | None, where: str, quirks: frozenset[str])
 
 
 def citation_of(raw: object) -> Citation | None:
-    """Return a source as ``annotations`` name it; an empty range says nothing."""
+    """Return a source as ``annotations`` name it; an empty range and a title that is the address say nothing."""
     if not isinstance(raw, dict):
         return None
     note = cast("Json", raw)
@@ -144,10 +146,11 @@ def citation_of(raw: object) -> Citation | None:
         return Citation(raw=note)
     found = cast("Json", inner)
     start, end = found.get("start_index"), found.get("end_index")
+    url, title = _text(found, "url"), _text(found, "title")
     ranged = type(start) is int and type(end) is int and 0 <= start < end
     return Citation(
-        url=_text(found, "url"),
-        title=_text(found, "title"),
+        url=url,
+        title=None if title == url else title,
         quote=_text(found, "content"),
         start=start if ranged else None,
         end=end if ranged else None,

@@ -27,7 +27,7 @@ from services.providers.domain.canonical import (
     ToolResult,
 )
 from services.providers.domain.dialects.openai_chat.content import cache_of, parts_of, word_at
-from services.providers.domain.dialects.openai_chat.thoughts import NAME, signature_of, thoughts_of
+from services.providers.domain.dialects.openai_chat.thoughts import NAME, signature_of, thinking_part, thoughts_of
 from services.providers.domain.shapes import fields, flag, integer, items, number, stops, word, words
 
 NAMES: Final[Mapping[Parameter, str]] = {
@@ -141,6 +141,8 @@ def _own_parts(message: Json, where: str, called: dict[str, str]) -> tuple[Part,
             part = fields(raw, here)
             if part.get("type") == "refusal":
                 parts.append(RefusalText(text=word_at(part, "refusal", here)))
+            elif part.get("type") == "thinking":
+                parts.append(thinking_part(part))
             else:
                 parts += parts_of([raw], f"{where}.content")
     else:

@@ -88,6 +88,16 @@ def thoughts_of(message: Json) -> list[Thinking]:
     return [Thinking(text=text), *found]
 
 
+def thinking_part(part: Json) -> Thinking:
+    """Return a part of content that is reasoning: https://docs.mistral.ai/capabilities/reasoning/."""
+    inner, proof = part.get("thinking"), part.get("signature")
+    if isinstance(inner, list):
+        pieces = [cast("Json", item).get("text") for item in cast("list[object]", inner) if isinstance(item, dict)]
+        inner = "".join(piece for piece in pieces if isinstance(piece, str))
+    signature = signature_of(proof) if isinstance(proof, str) and proof else None
+    return Thinking(text=inner if isinstance(inner, str) else "", signature=signature)
+
+
 def detail(part: Thinking, index: int) -> Json:
     """Return reasoning, or a piece of it, as an entry of ``reasoning_details``."""
     if part.redacted:
