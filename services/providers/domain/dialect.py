@@ -49,6 +49,8 @@ class Outgoing:
     """Sent besides the vendor's own."""
     credential_id: str | None = None
     """The credential that must be used, where what is referred to lies with it."""
+    bound: "Callable[[str | None], Outgoing] | None" = None
+    """Returns the same once it is known which credential is sent (its id), where the answer has to name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +187,24 @@ class Native:
     name: str
     path: str
     request_body: Callable[[Completion, frozenset[str]], Json]
-    """The client's body with the vendor's model in it; the second argument is the vendor's quirks."""
+    """The client's body with the vendor's model in it; the second argument is the vendor's quirks. Raises Refused."""
     reader: Callable[[Completion], Reader]
     whole: Callable[[Completion, bytes], list[Frame]]
     stream_type: str = "text/event-stream; charset=utf-8"
+    tied: Callable[[Completion, Outgoing], Outgoing] | None = None
+    """Ties a request to the credential that keeps what it refers to, and its answer to the one that is sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """How a vendor is asked for the tokens of a request without an answer to it; ``name`` is its ``Speech``'s."""
+
+    name: str
+    path: str
+    encode_request: Callable[[Ask, Wire], Json]
+    """Of a request that fits the vendor; raises Refused."""
+    decode_answer: Callable[[Json], int]
+    """Raises Malformed, VendorFailed."""
 
 
 def unsupported(param: str, message: str) -> Fail:

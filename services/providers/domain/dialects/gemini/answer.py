@@ -194,11 +194,11 @@ class StreamDecoder:
         if isinstance(call, dict):
             choice.called = True
             deltas.append(self._call(cast("Json", call), choice.place(""), number, signature))
-        elif isinstance(inline, dict) or isinstance(file, dict):
+        elif isinstance(found := inline if inline is not None else file, dict):
             if signature is not None:
                 # Media has no place for it: it stands before, and goes back onto what follows it.
                 deltas.append(ThinkingDelta(choice.place(""), "", number, signature, redacted=True))
-            deltas.append(MediaDelta(choice.place(""), _media(cast("Json", inline or file)), number))
+            deltas.append(MediaDelta(choice.place(""), _media(cast("Json", found)), number))
         elif part.keys() == {"thoughtSignature"}:
             self._words(part, "", choice, number, None, deltas)
         else:

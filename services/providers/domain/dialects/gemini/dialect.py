@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from services.providers.domain.dialect import EmbedSpeech, Speech
+from services.providers.domain.dialect import Counting, EmbedSpeech, Speech
 from services.providers.domain.dialects.gemini.answer import StreamDecoder, decode_answer
+from services.providers.domain.dialects.gemini.counting import decode_count, encode_count
 from services.providers.domain.dialects.gemini.embeddings import decode_embeddings, encode_embeddings
 from services.providers.domain.dialects.gemini.request import RANGES, TAKES, encode_request
 
@@ -23,4 +24,10 @@ EMBED_SPEECH: Final = EmbedSpeech(
     takes=frozenset({"dimensions"}),
     encode_request=encode_embeddings,
     decode_answer=decode_embeddings,
+)
+COUNTING: Final = Counting(
+    name="gemini",
+    path="/models/{model}:countTokens",
+    encode_request=encode_count,
+    decode_answer=decode_count,
 )
