@@ -281,7 +281,9 @@ class Connection(asyncio.Protocol):
         await self._whole(behaviour.status, body, kind, behaviour.headers, behaviour.chunk_bytes)
 
     async def _list(self, request: _Request, path: str, behaviour: Behaviour) -> None:
-        body = dialects.told(request.method, path, dict(request.headers), self._wall.models)
+        body = dialects.told(
+            request.method, path, dict(request.headers), _decoded(bytes(request.body)), self._wall.models
+        )
         if body is None:
             await self._whole(
                 404, b'{"error":{"message":"no such route","type":"invalid_request_error"}}', "application/json"

@@ -86,7 +86,7 @@ def streamed(request: Asked, behaviour: Behaviour, index: int) -> Script:
     return request.form.stream(reply(request, behaviour, index))
 
 
-def told(method: str, path: str, headers: Mapping[str, str], models: Sequence[str]) -> bytes | None:
+def told(method: str, path: str, headers: Mapping[str, str], asked: Any, models: Sequence[str]) -> bytes | None:
     """Return what a path tells of models, in the dialect of who asks; None: there is no such path."""
     name = path.rpartition("/models/")[2]
     body: Any = None
@@ -95,7 +95,7 @@ def told(method: str, path: str, headers: Mapping[str, str], models: Sequence[st
     elif path == "/api/version":
         body = {"version": "0.13.0"}
     elif path == "/api/show" and method == "POST":
-        body = ollama.show()
+        body = ollama.show(str(as_dict(asked).get("model", "")))
     elif path == "/health":
         body = {"status": "ok"}
     else:

@@ -44,7 +44,14 @@ def model(name: str) -> Body:
 
 def _prompts(body: Body) -> list[str]:
     said = [body["systemInstruction"]] if body.get("systemInstruction") else []
-    return [text_of(as_dict(content).get("parts")) for content in (*said, *as_list(body.get("contents")))]
+    return [_text(as_dict(content)) for content in (*said, *as_list(body.get("contents")))]
+
+
+def _text(content: Body) -> str:
+    """Return the words of a turn; what a function gave is said as JSON."""
+    given = [as_dict(part).get("functionResponse") for part in as_list(content.get("parts"))]
+    results = [msgspec.json.encode(as_dict(item).get("response")).decode() for item in given if item is not None]
+    return " ".join([text_of(content.get("parts")), *results]).strip()
 
 
 def _usage(sent: int, answered: int, thought: int) -> Body:

@@ -27,11 +27,16 @@ def tags(names: Iterable[str]) -> Body:
     return {"models": [_model(name) for name in names]}
 
 
-def show() -> Body:
-    """Return what is told of one model; all of them are alike."""
+def show(name: str) -> Body:
+    """Return what is told of one model; a name with ``embed`` in it makes vectors, the others are alike."""
     info = {"general.architecture": "llama", "general.parameter_count": 134_515_008, "llama.context_length": 8192}
     body: Body = {"details": _model("")["details"], "model_info": info}
-    body |= {"capabilities": ["completion", "tools"], "modified_at": CREATED_ISO, "template": "", "parameters": ""}
+    body |= {
+        "capabilities": ["embedding"] if "embed" in name else ["completion", "tools"],
+        "modified_at": CREATED_ISO,
+        "template": "",
+        "parameters": "",
+    }
     return body
 
 
