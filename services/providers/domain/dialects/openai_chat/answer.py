@@ -44,6 +44,8 @@ _FINISH: Final = {
     "function_call": Finish.TOOL_CALLS,
     "content_filter": Finish.CONTENT_FILTER,
 }
+TIERS: Final = ("auto", "default", "flex", "scale", "priority")
+"""The service tiers that clients know; other vendors have names of their own."""
 _REASONS: Final = {
     Finish.LENGTH: "length",
     Finish.TOOL_CALLS: "tool_calls",
@@ -205,7 +207,7 @@ def encode_answer(answer: Answer, asked: Asked) -> bytes:
         "choices": [_choice(choice, index, asked) for index, choice in enumerate(answer.choices)],
         "usage": openai_usage_block(answer.tokens),
     }
-    if answer.service_tier is not None:
+    if answer.service_tier in TIERS:
         body["service_tier"] = answer.service_tier
     return _ENCODE(body)
 

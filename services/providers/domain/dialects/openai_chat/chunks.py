@@ -12,6 +12,7 @@ from services.providers.domain.canonical import (
     CallDelta,
     CitationDelta,
     Delta,
+    Finish,
     Finished,
     Json,
     MediaDelta,
@@ -22,7 +23,7 @@ from services.providers.domain.canonical import (
     ThinkingDelta,
 )
 from services.providers.domain.dialect import Asked
-from services.providers.domain.dialects.openai_chat.answer import image_part, reason_of
+from services.providers.domain.dialects.openai_chat.answer import TIERS, image_part, reason_of
 from services.providers.domain.dialects.openai_chat.content import annotation
 from services.providers.domain.dialects.openai_chat.thoughts import NAME, detail, shown
 from services.providers.domain.sse import DONE, encode_event
@@ -36,7 +37,7 @@ _OPEN: Final = b',"logprobs":null,"finish_reason":null}]}\n\n'
 class _Choice:
     """What was written of one choice."""
 
-    __slots__ = ("calls", "heads", "offsets", "refused", "size", "text", "thoughts")
+    __slots__ = ("calls", "heads", "images", "notes", "offsets", "refused", "size", "text", "thoughts")
 
     def __init__(self, text: bytes, thoughts: bytes) -> None:
         self.text = text
@@ -45,6 +46,8 @@ class _Choice:
         self.heads: dict[int, int] = {}
         self.offsets: dict[int, int] = {}
         self.size = 0
+        self.notes = 0
+        self.images = 0
         self.refused = False
 
 
@@ -71,18 +74,13 @@ class Encoder:
                 self._head = self._begun(delta.service_tier)
                 return self._choice(0)[1]
             case Finished():
-                held, role = self._choice(delta.choice)
-                reason = _ENCODE(reason_of(delta.reason, refused=held.refused))
-                head = self._head + b'{"index":%d,"delta":{},"logprobs":null,"finish_reason":' % delta.choice
-                return role + head + reason + b"}]}\n\n"
+                return self._finished(delta.choice, delta.reason)
             case RefusalDelta():
                 held, role = self._choice(delta.choice)
                 held.refused = True
                 return role + self._chunk(delta.choice, {"refusal": delta.text})
             case CitationDelta():
-                held, role = self._choice(delta.choice)
-                note = annotation(delta.citation, held.offsets.get(delta.part, 0))
-                return role + self._chunk(delta.choice, {"annotations": [note]}) if note is not None else role
+                return self._cited(delta)
             case MediaDelta():
                 return self._media(delta)
             case OpaqueDelta(opaque=opaque) if opaque.dialect == NAME:
@@ -105,7 +103,7 @@ class Encoder:
             "created": self._asked.created,
             "model": self._asked.model,
         }
-        if service_tier is not None:
+        if service_tier in TIERS:
             head["service_tier"] = service_tier
         return encode_event(_ENCODE(head))[:-3] + b',"choices":['
 
@@ -120,6 +118,21 @@ class Encoder:
 
     def _chunk(self, index: int, delta: Json) -> bytes:
         return self._head + b'{"index":%d,"delta":' % index + _ENCODE(delta) + _OPEN
+
+    def _finished(self, index: int, finish: Finish) -> bytes:
+        held, role = self._choice(index)
+        reason = _ENCODE(reason_of(finish, refused=held.refused))
+        head = self._head + b'{"index":%d,"delta":{},"logprobs":null,"finish_reason":' % index
+        return role + head + reason + b"}]}\n\n"
+
+    def _cited(self, delta: CitationDelta) -> bytes:
+        """Return a source; the official client puts lists together by ``index``."""
+        held, role = self._choice(delta.choice)
+        note = annotation(delta.citation, held.offsets.get(delta.part, 0))
+        if note is None:
+            return role
+        held.notes += 1
+        return role + self._chunk(delta.choice, {"annotations": [{"index": held.notes - 1, **note}]})
 
     def _spoken(self, delta: TextDelta) -> bytes:
         held, role = self._choice(delta.choice)
@@ -167,10 +180,11 @@ class Encoder:
         return role + self._chunk(delta.choice, {"tool_calls": [call]})
 
     def _media(self, delta: MediaDelta) -> bytes:
-        _, role = self._choice(delta.choice)
+        held, role = self._choice(delta.choice)
         media = delta.media
         if media.kind == "image":
-            return role + self._chunk(delta.choice, {"images": [{**image_part(media), "index": 0}]})
+            held.images += 1
+            return role + self._chunk(delta.choice, {"images": [{"index": held.images - 1, **image_part(media)}]})
         if media.kind != "audio":
             return role
         sound: Json = {"id": media.file_id or "audio_" + self._asked.id}

@@ -143,7 +143,7 @@ def citation_of(raw: object) -> Citation | None:
     note = cast("Json", raw)
     inner = note.get("url_citation")
     if note.get("type") != "url_citation" or not isinstance(inner, dict):
-        return Citation(raw=note)
+        return Citation(raw={name: value for name, value in note.items() if name != "index"})
     found = cast("Json", inner)
     start, end = found.get("start_index"), found.get("end_index")
     url, title = _text(found, "url"), _text(found, "title")

@@ -120,7 +120,7 @@ class Decoder:
     def feed(self, event: str, data: bytes) -> list[Delta]:
         """Take one event."""
         if data.startswith(b"[DONE]"):
-            return [Ended()]
+            return self._ended()
         chunk = _DECODE(data)
         choices = chunk.choices
         if chunk.error or choices is None:
@@ -164,9 +164,22 @@ class Decoder:
             out += [CitationDelta(held.text, source, index) for source in sources]
         reason = choice.finish_reason
         if reason and isinstance(reason, str) and not held.finished:
-            held.finished = True
-            out += [CallDelta(call.part, "{}", choice=index) for call in held.told if call.empty]
-            out.append(Finished(finish_of(reason, called=bool(held.told), refused=held.refused), index))
+            _finish(reason, index, held, out)
+
+    def _ended(self) -> list[Delta]:
+        """Return the end; a vendor that never said why a choice ended was done with it."""
+        out: list[Delta] = []
+        for index, held in self._choices.items():
+            if not held.finished:
+                _finish("stop", index, held, out)
+        out.append(Ended())
+        return out
+
+
+def _finish(reason: str, index: int, held: _Open, out: list[Delta]) -> None:
+    held.finished = True
+    out += [CallDelta(call.part, "{}", choice=index) for call in held.told if call.empty]
+    out.append(Finished(finish_of(reason, called=bool(held.told), refused=held.refused), index))
 
 
 def _think(delta: _Delta, index: int, held: _Open, out: list[Delta]) -> None:

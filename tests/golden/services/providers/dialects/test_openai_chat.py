@@ -9,6 +9,7 @@ import pytest
 
 from services.providers.domain.canonical import Answer, Ask, Delta, Failed, Message, Text
 from services.providers.domain.dialect import Asked, VendorFailed
+from services.providers.domain.dialects.openai_chat.answer import TIERS
 from services.providers.domain.dialects.openai_chat.dialect import CLIENT, SPEECH
 from services.providers.domain.gathering import gathered
 from services.providers.domain.sse import parse_event, split_events
@@ -33,7 +34,10 @@ def decoded(raw: bytes) -> list[Delta]:
 def said(answer: Answer, origin: Answer | None = None) -> Answer:
     """Without what LocalRouter puts in its place: the id, the model's name, the count that a vendor did not make."""
     counted = origin is None or origin.tokens.source == "provider"
-    return msgspec.structs.replace(answer, id=None, model=None, tokens=answer.tokens if counted else origin.tokens)
+    tier = answer.service_tier if answer.service_tier in TIERS else None
+    return msgspec.structs.replace(
+        answer, id=None, model=None, service_tier=tier, tokens=answer.tokens if counted else origin.tokens
+    )
 
 
 def test_every_recorded_answer_is_the_same_after_a_round():

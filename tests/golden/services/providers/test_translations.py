@@ -1,0 +1,170 @@
+"""Every recorded answer of every family, through every client's dialect, read by that dialect's official SDK.
+
+``pytest -s`` shows the counts of each family and client.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.providers.domain.canonical import (
+    Answer,
+    Ask,
+    Failed,
+    Media,
+    Message,
+    RefusalText,
+    Text,
+    ToolCall,
+)
+from services.providers.domain.dialect import Asked, Malformed, Speech, VendorFailed
+from services.providers.domain.errors import UNREADABLE
+from services.providers.domain.gathering import gathered
+from services.providers.domain.ndjson import Lines
+from services.providers.domain.registry import CLIENTS, SPEECHES
+from services.providers.domain.sse import Framer, parse_event, split_events
+from services.providers.domain.translating import TranslatedStream, read_translated
+from shared.contracts.frames import Completion, Data, Fail, FailureKind, Tail
+from tests.support.recordings import answers, streams
+from tests.support.sdk_objects import SDKS, Seen, arguments
+
+FAMILIES = {
+    "openai_chat": ("openai-chat", "chat"),
+    "anthropic_messages": ("anthropic-messages", "messages"),
+    "gemini": ("gemini-generateContent", "chat"),
+    "ollama_chat": ("ollama-chat", "chat"),
+    "openai_responses": ("openai-responses", "responses"),
+    "cohere_chat": ("cohere-chat", "chat"),
+}
+BODY: dict[str, Any] = {"model": "p/m", "messages": [{"role": "user", "content": "hi"}], "prompt": "hi", "input": "hi"}
+ASK = Ask(messages=(Message(role="user", parts=(Text(text="hi"),)),))
+ASKED = Asked(id="0123456789abcdef" * 2, model="p/m", created=1_700_000_000, ask=ASK, include_usage=True, body=BODY)
+
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("openrouter/chat/pydantic-ai.test-openrouter-file-annotation", "openai_chat"): (
+        "OpenRouter's annotation of type file goes on to clients of the same dialect; the SDK's types know url_citation"
+    ),
+}
+"""Start of a file's name and client (or ``*``) → why it cannot be."""
+
+
+def request(client: str, *, stream: bool) -> Completion:
+    return Completion(
+        attempt_id="a", request_id="r", provider_id="p", native_id="m", model="p/m", dialect=client, body=BODY,
+        stream=stream, include_usage=True,
+    )  # fmt: skip
+
+
+def of_stream(speech: Speech, raw: bytes) -> Answer | None:
+    """Return what a stream is in the canonical form; None: it failed, was cut or is not the dialect."""
+    decoder = speech.stream_decoder()
+    deltas: list[Any] = []
+    try:
+        if speech.framing == "ndjson":
+            lines = Lines()
+            events = [("", line) for line in [*lines.feed(raw), *lines.end()]]
+        else:
+            framer = Framer()
+            parsed = [parse_event(event) for event in split_events(framer.feed(raw) + framer.rest() + b"\n\n")]
+            events = [(event.event, event.data) for event in parsed if event is not None and event.data]
+        for name, data in events:
+            deltas += decoder.feed(name, data)
+    except (Malformed, *UNREADABLE):
+        return None
+    if any(isinstance(delta, Failed) for delta in deltas):
+        return None
+    return gathered(deltas)
+
+
+def of_whole(speech: Speech, body: bytes) -> Answer | None:
+    try:
+        return speech.decode_answer(msgspec.json.decode(body))
+    except (Malformed, VendorFailed, *UNREADABLE):
+        return None
+
+
+def expected(answer: Answer, tail: Tail, client: str) -> Seen:
+    choice = answer.choices[0]
+    tokens = tail.tokens
+    return Seen(
+        text="".join(part.text for part in choice.parts if isinstance(part, Text))
+        + "".join(part.text for part in choice.parts if isinstance(part, RefusalText)),
+        finish=SDKS[client].finish[choice.finish.value],
+        tokens=(tokens.input + tokens.cached + tokens.cache_write, tokens.output),
+        calls=[(part.name, arguments(part.arguments)) for part in choice.parts if isinstance(part, ToolCall)]
+        if SDKS[client].calls
+        else [],
+    )
+
+
+def excepted(file: str, client: str) -> bool:
+    return any(file.startswith(start) and of in (client, "*") for start, of in EXCEPTIONS)
+
+
+def compared(seen: Seen, answer: Answer, tail: Tail, client: str) -> list[str]:
+    wanted = expected(answer, tail, client)
+    spoken = "".join(part.transcript or "" for part in answer.choices[0].parts if isinstance(part, Media))
+    if spoken and seen.text == wanted.text + spoken:
+        seen = replace(seen, text=wanted.text)  # a dialect without sounds shows what they say
+    wrong = [name for name in ("text", "calls", "tokens") if getattr(seen, name) != getattr(wanted, name)]
+    if seen.finish not in wanted.finish.split("|"):
+        wrong.append("finish")
+    return [f"{name}: {getattr(seen, name)!r} for {getattr(wanted, name)!r}"[:300] for name in wrong]
+
+
+def through(speech: Speech, client: str, *, whole: bool) -> Iterator[tuple[str, list[str] | None]]:
+    """Yield each file with what is wrong with it, None for an answer that is a failure for every client."""
+    api, kind = FAMILIES[speech.name]
+    for file, raw in answers(api, kind) if whole else streams(api):
+        answer = of_whole(speech, raw) if whole else of_stream(speech, raw)
+        asked = request(client, stream=not whole)
+        if whole:
+            frames = read_translated(asked, ASKED, speech, CLIENTS[client], raw)
+        else:
+            reader = TranslatedStream(asked, ASKED, speech, CLIENTS[client])
+            frames = reader.feed(raw)
+            if not frames or isinstance(frames[-1], Data):
+                frames += reader.finish()
+        last = frames[-1]
+        if isinstance(last, Fail):
+            ended = answer is not None and answer.choices and last.kind not in (FailureKind.CUT, FailureKind.MALFORMED)
+            yield file, ([f"failed: {last.message}"] if ended else None)
+            continue
+        assert isinstance(last, Tail)
+        assert answer is not None, file
+        payload = b"".join(frame.payload for frame in frames if isinstance(frame, Data)) + last.closing
+        try:
+            seen = (SDKS[client].whole if whole else SDKS[client].streamed)(payload)
+        except (ValueError, AssertionError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:
+            yield file, [f"{type(error).__name__}: {error}"[:400]]
+            continue
+        yield file, compared(seen, answer, last, client)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["answers", "streams"])
+@pytest.mark.parametrize("client", sorted(set(CLIENTS) & set(SDKS)))
+@pytest.mark.parametrize("speech", [name for name in FAMILIES if name in SPEECHES])
+def test_every_recorded_answer_is_the_same_to_every_clients_sdk(speech, client, whole):
+    counts: Counter[str] = Counter()
+    wrong: list[tuple[str, list[str]]] = []
+    for file, faults in through(SPEECHES[speech], client, whole=whole):
+        if faults is None:
+            counts["failures"] += 1
+        elif not faults:
+            counts["same"] += 1
+        elif excepted(file, client):
+            counts["excepted"] += 1
+        else:
+            wrong.append((file, faults))
+    print(f"\n{speech:20} → {client:20} {'answers' if whole else 'streams'}: {dict(counts)}, wrong: {len(wrong)}")
+    assert not wrong
+    assert counts["same"] > 0
+    assert counts["failures"] <= 4
+
+
+def test_every_clients_dialect_has_an_sdk_here():
+    assert set(CLIENTS) <= set(SDKS)
