@@ -13,22 +13,57 @@ from services.providers.domain.dialects.openai_embeddings import dialect as open
 from services.providers.domain.dialects.openai_responses import dialect as openai_responses_dialect
 from services.providers.domain.vendor import Vendor
 from services.providers.domain.vendors import (
+    alibaba,
+    azure_openai,
+    cerebras,
     deepseek,
+    fireworks,
     gemini,
     groq,
+    huggingface,
     llamacpp,
+    lmstudio,
     local,
     mistral,
+    moonshot,
     ollama,
     openai,
     openai_compatible,
     openrouter,
+    perplexity,
+    together,
+    vllm,
+    xai,
+    zai,
 )
 
 VENDORS: Final = MappingProxyType(
     {
         module.VENDOR.slug: module.VENDOR
-        for module in (openai, openai_compatible, ollama, llamacpp, local, groq, mistral, deepseek, openrouter, gemini)
+        for module in (
+            openai,
+            openai_compatible,
+            ollama,
+            llamacpp,
+            local,
+            groq,
+            mistral,
+            deepseek,
+            openrouter,
+            gemini,
+            lmstudio,
+            vllm,
+            azure_openai,
+            xai,
+            together,
+            fireworks,
+            cerebras,
+            perplexity,
+            moonshot,
+            alibaba,
+            zai,
+            huggingface,
+        )
     }
 )
 """By slug."""
@@ -69,6 +104,7 @@ SPEECHES: Final[Mapping[str, Speech]] = _by_name(
 NATIVES: Final[Mapping[str, Native]] = _by_name(
     openai_chat_dialect.NATIVE,
     openai_completions_dialect.NATIVE,
+    openai_responses_dialect.NATIVE,
     openai_embeddings_dialect.NATIVE,
     ollama_dialect.CHAT_NATIVE,
     ollama_dialect.GENERATE_NATIVE,

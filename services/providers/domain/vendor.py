@@ -26,6 +26,24 @@ CHAT: Final[Mapping[str, str]] = {"openai_chat": "/chat/completions"}
 """What most vendors speak: OpenAI's chat at its usual place."""
 
 
+OPENAI_ALONE: Final = frozenset(
+    {
+        Parameter.AUDIO,
+        Parameter.CACHE_KEY,
+        Parameter.METADATA,
+        Parameter.MODALITIES,
+        Parameter.PREDICTION,
+        Parameter.SERVICE_TIER,
+        Parameter.STORE,
+        Parameter.VERBOSITY,
+        Parameter.WEB_SEARCH,
+    }
+)
+"""Parameters of OpenAI's chat that vendors who speak it mostly do not name in their documentation."""
+OPEN_SAMPLERS: Final = frozenset({Parameter.TOP_K, Parameter.MIN_P})
+"""Parameters that servers of open models take in OpenAI's chat, and OpenAI does not."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
     """One vendor. Paths are relative to the base URL; ``{model}`` in one is the vendor's id of the model."""

@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's chat completions: vLLM, LM Studio, TGI, a gateway of one's own."""
+"""Any server that speaks OpenAI's chat: SGLang, TGI, a gateway of one's own. What it lacks it says itself."""
 
 from typing import Final
 
@@ -10,5 +10,10 @@ VENDOR: Final = Vendor(
     base_url=None,
     docs="https://platform.openai.com/docs/api-reference/chat",
     credential="optional",
-    speaks={"openai_chat": "/chat/completions", "openai_completions": "/completions"},
+    speaks={
+        "openai_chat": "/chat/completions",
+        "openai_completions": "/completions",
+        "openai_embeddings": "/embeddings",
+    },
+    embeds="openai_embeddings",
 )
