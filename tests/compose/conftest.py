@@ -3,8 +3,10 @@
 import os
 import shlex
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,8 +44,16 @@ def system(stack: Stack) -> Iterator[System]:
 
 
 @pytest.fixture(scope="session")
-def vendor(stack: Stack, system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
-    """The scripted vendor, on this machine as containers see it, as provider ``loaded``."""
-    with wall(tmp_path_factory.mktemp("wall"), "small,large", stack.host_address()) as running:
-        system.provider(running.url, "loaded", ["small", "large"])
+def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
+    """The scripted vendor, on this machine as containers see it."""
+    with wall(tmp_path_factory.mktemp("wall"), host=stack.host_address()) as running:
         yield running
+
+
+@pytest.fixture
+def key(vendor: Wall, system: System) -> dict[str, Any]:
+    """A key of its own for a provider of its own, which forgot what came before."""
+    name = f"load-{uuid.uuid4().hex[:8]}"
+    vendor.reset()
+    system.provider(vendor.url, name, ["small"])
+    return system.create("keys", name=name, target={"model": f"{name}/small"})

@@ -62,7 +62,7 @@ class Load:
 
     def _ask(self, http: httpx.Client, url: str, outcome: Outcome, *, stream: bool) -> None:
         body = {"model": "auto", "stream": stream, "messages": [{"role": "user", "content": f"Hello {outcome.id}"}]}
-        headers = {"x-request-id": outcome.id}
+        headers = {"x-localrouter-tags": f"load={outcome.id}"}
         with http.stream("POST", f"{url}/v1/chat/completions", json=body, headers=headers) as answer:
             text = answer.read().decode(errors="replace")
         outcome.complete = answer.status_code == 200 and (not stream or "data: [DONE]" in text)

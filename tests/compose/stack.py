@@ -32,7 +32,7 @@ class Stack:
         """Run one ``docker compose`` command and return what it printed."""
         files = [word for file in self.files for word in ("-f", str(file))]
         command = [self.engine.compose, "--progress", "plain", "-p", PROJECT, "--project-directory", str(self.folder)]
-        environ = self.engine.env(LOCALROUTER_PORT=str(self.port), **env)
+        environ = self.engine.env(**{"LOCALROUTER_PORT": str(self.port), **env})
         return run([*command, *files, *arguments], env=environ, limit_s=limit_s, check=check)
 
     def containers(self, *services: str) -> list[dict[str, Any]]:

@@ -163,6 +163,11 @@ def kill(stack: Stack, service: str) -> None:
         stack.compose("start", service)
 
 
+def restarted(stack: Stack, service: str, old: str) -> None:
+    """Wait until the engine started a container again."""
+    until(lambda: running(stack)[service]["State"]["StartedAt"] != old, f"{service} is started again", 30)
+
+
 def healthy(stack: Stack, service: str) -> None:
     """Wait until the engine finds a container healthy."""
     until(lambda: health(running(stack)[service]) == "healthy", f"{service} is healthy", 60)
@@ -179,16 +184,15 @@ def asked_after(load: Load, moment: float) -> bool:
 
 
 def test_a_kill_of_any_container_fails_its_own_requests_only_and_nothing_is_lost_or_counted_twice(
-    stack: Stack, system: System, vendor: Wall
+    stack: Stack, system: System, vendor: Wall, key: dict[str, Any]
 ) -> None:
-    vendor.reset()
-    key = system.create("keys", name="under-load", target={"model": "loaded/small"})
     told: list[str] = []
     with Load([system.url], key["key"]) as load:
         until(lambda: len(load.outcomes) > 20, "the load runs", 20)
         for service in sorted(running(stack)):
-            before = time.monotonic()
+            before, old = time.monotonic(), running(stack)[service]["State"]["StartedAt"]
             kill(stack, service)
+            restarted(stack, service, old)
             until(lambda: _tried(lambda: well(system)), f"{service} is back", 60)
             until(lambda: asked_after(load, time.monotonic() - 0.5), "requests are answered", 30)
             back = time.monotonic() - before
@@ -198,7 +202,7 @@ def test_a_kill_of_any_container_fails_its_own_requests_only_and_nothing_is_lost
             assert service in ON_THE_WAY or not failed, f"{service}: {failed[:3]}"
             assert back < BACK_S, told[-1]
     print("\n" + "\n".join(told))
-    _join(load, system, vendor)
+    _join(load, system, vendor, key["name"])
 
 
 def _tried(question: Any) -> bool:
@@ -208,7 +212,7 @@ def _tried(question: Any) -> bool:
         return False
 
 
-def _join(load: Load, system: System, vendor: Wall) -> None:
+def _join(load: Load, system: System, vendor: Wall, key: str) -> None:
     """Compare what the clients saw, what the vendor was asked and what the ledger says."""
     at_the_vendor = {
         found[0]
@@ -219,22 +223,20 @@ def _join(load: Load, system: System, vendor: Wall) -> None:
     assert complete <= at_the_vendor
 
     def whole() -> list[dict[str, Any]] | None:
-        rows = [row for row in system.items("requests") if row["key_name"] == "under-load"]
-        return rows if at_the_vendor <= {row["id"] for row in rows} else None
+        rows = [row for row in system.items("requests") if row["key_name"] == key]
+        return rows if at_the_vendor <= {row["tags"]["load"] for row in rows} else None
 
     rows = until(whole, "everything that the vendor was asked is in the ledger", 60)
-    ids = [row["id"] for row in rows]
+    ids = [row["tags"]["load"] for row in rows]
     assert len(ids) == len(set(ids)), "nothing twice"
     assert set(ids) <= {one.id for one in load.outcomes}
-    status = {row["id"]: row["status"] for row in rows}
+    status = {row["tags"]["load"]: row["status"] for row in rows}
     assert {status[one] for one in complete} == {"succeeded"}
     print(f"{len(load.outcomes)} asked, {len(complete)} answered", end=", ")
     print(f"{len(at_the_vendor)} at the vendor, {len(ids)} in the ledger")
 
 
-def test_three_gateways_share_the_work_and_the_ledger(stack: Stack, system: System, vendor: Wall) -> None:
-    vendor.reset()
-    key = system.create("keys", name="scaled", target={"model": "loaded/small"})
+def test_three_gateways_share_the_work_and_the_ledger(stack: Stack, system: System, key: dict[str, Any]) -> None:
     stack.compose(
         *("up", "--detach", "--wait", "--wait-timeout", "120", "--no-recreate", "--scale", "gateway=3"),
         limit_s=150,
@@ -248,7 +250,7 @@ def test_three_gateways_share_the_work_and_the_ledger(stack: Stack, system: Syst
     assert load.failed(0) == []
 
     def rows() -> list[str] | None:
-        found = [row["id"] for row in system.items("requests") if row["key_name"] == "scaled"]
+        found = [row["tags"]["load"] for row in system.items("requests") if row["key_name"] == key["name"]]
         return found if len(found) >= len(load.outcomes) else None
 
     assert sorted(until(rows, "all are in the ledger", 30)) == sorted(one.id for one in load.outcomes)
