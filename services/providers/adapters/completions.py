@@ -12,7 +12,7 @@ from services.providers.adapters.credentials import Credentials, Usable
 from services.providers.adapters.http_answer import Answer
 from services.providers.adapters.traffic import TrafficWatch
 from services.providers.adapters.upstream import Upstream, endpoint, read_capped
-from services.providers.domain.dialect import Outgoing, Reader, malformed
+from services.providers.domain.dialect import Outgoing, Reader, malformed, unsupported
 from services.providers.domain.errors import UNREADABLE, clean, error_in_answer, failed, read_error
 from services.providers.domain.registry import VENDORS
 from services.providers.domain.translate import translated
@@ -96,11 +96,17 @@ class UpstreamCompletions:
     async def _attempt(
         self, request: Completion, view: ProviderView, vendor: Vendor, out: Outgoing
     ) -> AsyncGenerator[Frame, None]:
-        credential = await self._credentials.of(view) if vendor.credential != "none" else None
+        pinned = out.credential_id
+        credential = await self._credentials.of(view, pinned) if vendor.credential != "none" else None
+        if credential is None and pinned is not None:
+            yield unsupported("previous_response_id", "The credential that the response before lies with is gone.")
+            return
         if credential is None and vendor.credential == "required":
             yield _unavailable(f"provider {view.spec.slug} has no credential")
             return
         identity = credential.id if credential else None
+        if out.bound is not None:
+            out = out.bound(identity)
         limits = request.timeouts
         began = asyncio.get_running_loop().time()
         total_at = began + limits.total_ms / 1_000

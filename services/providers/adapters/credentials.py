@@ -36,9 +36,13 @@ class Credentials:
         self._known: dict[str, Usable] = {}
         self._rejected: set[str] = set()
 
-    async def of(self, view: ProviderView) -> Usable | None:
-        """Return the credential to send for a provider, or None where it has none that opens."""
+    async def of(self, view: ProviderView, pinned: str | None = None) -> Usable | None:
+        """Return the credential to send for a provider, or None where it has none that opens; ``pinned``: this one."""
         stored = view.credentials
+        if pinned is not None:
+            stored = {key: found for key, found in stored.items() if found.id == pinned}
+            if not stored:
+                return self._from_environment(view) if pinned == ENVIRONMENT else None
         if stored:
             for found in sorted(stored.values(), key=lambda item: item.id in self._rejected):
                 usable = self._known.get(found.id) or await self._open(view, found.id, found.secret_id)

@@ -18,9 +18,9 @@ from shared.contracts.frames import Completion, Fail
 def translated(request: Completion, vendor: Vendor, created: int) -> Outgoing | Fail:
     """Return the request as ``vendor`` understands it, or what it cannot carry (``created``: Unix seconds)."""
     native = NATIVES.get(request.dialect)
-    if native is not None and _speaks(vendor, native.name, request.native_id):
-        return _passed_through(request, vendor, native)
     try:
+        if native is not None and _speaks(vendor, native.name, request.native_id):
+            return _passed_through(request, vendor, native)
         if request.dialect in EMBED_CLIENTS:
             return _embedding(request, vendor, EMBED_CLIENTS[request.dialect])
         if request.dialect in CLIENTS:
@@ -38,13 +38,14 @@ def _speaks(vendor: Vendor, dialect: str, native_id: str) -> bool:
 
 
 def _passed_through(request: Completion, vendor: Vendor, native: Native) -> Outgoing:
-    return Outgoing(
+    out = Outgoing(
         path=vendor.path(native.name, request.native_id),
         body=native.request_body(request, vendor.quirks),
         reader=partial(native.reader, request),
         whole=partial(native.whole, request),
         stream_type=native.stream_type,
     )
+    return out if native.tied is None else native.tied(request, out)
 
 
 def _text(request: Completion, vendor: Vendor, created: int) -> Outgoing:

@@ -12,6 +12,8 @@ from shared.contracts.usage import Tokens
 
 _MOST: Final = 1_000_000_000
 _BYTES_PER_TOKEN: Final = 4
+_GIVEN: Final = ("messages", "prompt", "input", "instructions", "system", "contents", "tools", "functions")
+"""What a model reads of a request, in any client's dialect."""
 
 
 def count(value: object) -> int | None:
@@ -112,7 +114,7 @@ def text_size(value: object) -> int:
 
 def input_size(body: dict[str, Any]) -> int:
     """Return the bytes of text that a request gives the model to read."""
-    return sum(text_size(body.get(name)) for name in ("messages", "prompt", "tools", "functions"))
+    return sum(text_size(body.get(name)) for name in _GIVEN)
 
 
 def settled(said: Tokens | None, body: dict[str, Any], output_size: int, *, whole: bool) -> Tokens:
