@@ -1,4 +1,4 @@
-"""Writes what is read off the code: the reference of settings, commands and events, and the admin API's OpenAPI.
+"""Writes what is read off the code: reference pages of settings, commands, events, dialects; the admin API's OpenAPI.
 
 ``python -m docs.generate`` writes them, ``--check`` names those that are stale and fails.
 """
@@ -17,6 +17,7 @@ import msgspec
 from fastapi import FastAPI
 
 import shared.contracts
+from docs.dialects import dialects_page
 from services.cli.reference import pages
 from shared.contracts.envelope import EventData, registered
 
@@ -36,6 +37,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Yield every generated file with what it should hold."""
     yield from pages().items()
     yield ROOT / "docs" / "reference" / "events.md", events_page()
+    yield ROOT / "docs" / "reference" / "dialects.md", dialects_page(BY)
     yield ROOT / "services" / "gateway" / "api" / "openapi.json", openapi_document()
 
 
