@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
 from services.providers.domain.dialect import Client, EmbedClient, EmbedSpeech, Native, Speech
+from services.providers.domain.dialects.cohere_chat import dialect as cohere_dialect
 from services.providers.domain.dialects.gemini import dialect as gemini_dialect
 from services.providers.domain.dialects.ollama import dialect as ollama_dialect
 from services.providers.domain.dialects.openai_chat import dialect as openai_chat_dialect
@@ -16,6 +17,7 @@ from services.providers.domain.vendors import (
     alibaba,
     azure_openai,
     cerebras,
+    cohere,
     deepseek,
     fireworks,
     gemini,
@@ -32,6 +34,7 @@ from services.providers.domain.vendors import (
     openrouter,
     perplexity,
     together,
+    vertex,
     vllm,
     xai,
     zai,
@@ -51,6 +54,8 @@ VENDORS: Final = MappingProxyType(
             deepseek,
             openrouter,
             gemini,
+            vertex,
+            cohere,
             lmstudio,
             vllm,
             azure_openai,
@@ -98,6 +103,7 @@ SPEECHES: Final[Mapping[str, Speech]] = _by_name(
     openai_chat_dialect.SPEECH,
     openai_responses_dialect.SPEECH,
     gemini_dialect.SPEECH,
+    cohere_dialect.SPEECH,
     ollama_dialect.SPEECH,
 )
 """The dialects that vendors are asked for text in, by name."""
@@ -119,6 +125,7 @@ EMBED_CLIENTS: Final[Mapping[str, EmbedClient]] = _by_name(
 EMBED_SPEECHES: Final[Mapping[str, EmbedSpeech]] = _by_name(
     openai_embeddings_dialect.EMBED_SPEECH,
     gemini_dialect.EMBED_SPEECH,
+    cohere_dialect.EMBED_SPEECH,
     ollama_dialect.EMBED_SPEECH,
 )
 """The dialects that vendors are asked for vectors in, by name."""

@@ -1,0 +1,1 @@
+"""Cohere's chat and vectors, second version, the vendor's side."""
