@@ -163,3 +163,45 @@ async def test_a_damaged_book_is_made_anew(tmp_path):
     path = tmp_path / "price-book.json"
     path.write_text("{")
     assert (await PriceBook(path).prices("groq", ["llama-3.1-8b-instant"]))["llama-3.1-8b-instant"].prices is not None
+
+
+def test_geminis_list_tells_methods_limits_and_thinking():
+    row = {"inputTokenLimit": 1_000, "outputTokenLimit": 100, "supportedGenerationMethods": ["generateContent"]}
+    models = read_list(
+        {
+            "models": [
+                {**row, "name": "models/gemini-2.5-pro", "thinking": True},
+                {**row, "name": "models/gemini-2.0-flash"},
+                {**row, "name": "models/gemma-3-27b-it"},
+                {**row, "name": "models/gemini-2.5-flash-preview-tts"},
+                {"name": "models/gemini-embedding-001", "supportedGenerationMethods": ["embedContent"]},
+                {"name": "models/veo-3.0", "supportedGenerationMethods": ["predictLongRunning"]},
+                {"name": 3},
+            ]
+        }
+    )
+    found = {model.native_id: model.capabilities or () for model in models}
+    chats = (Capability.CHAT, Capability.TOOLS, Capability.VISION, Capability.AUDIO, Capability.JSON_SCHEMA)
+    assert found == {
+        "gemini-2.5-pro": (*chats, Capability.REASONING),
+        "gemini-2.0-flash": chats,
+        "gemma-3-27b-it": (Capability.CHAT, Capability.VISION),
+        "gemini-2.5-flash-preview-tts": (),
+        "gemini-embedding-001": (Capability.EMBEDDING,),
+        "veo-3.0": (),
+    }
+    assert (models[0].context_window, models[0].max_output) == (1_000, 100)
+
+
+def test_vertex_and_cohere_list_names():
+    (model,) = read_list({"publisherModels": [{"name": "publishers/google/models/gemini-2.5-flash"}]})
+    assert (model.native_id, model.capabilities) == ("gemini-2.5-flash", None)
+    rows = [
+        {"name": "command-a", "endpoints": ["chat"], "features": ["tools", "vision", "x"], "context_length": 256_000},
+        {"name": "embed-v4.0", "endpoints": ["embed", "classify"]},
+        {"name": "rerank-v3.5", "endpoints": ["rerank"]},
+    ]
+    command, embed, rerank = read_list({"models": rows})
+    assert command.capabilities == (Capability.CHAT, Capability.TOOLS, Capability.VISION)
+    assert command.context_window == 256_000
+    assert (embed.capabilities, rerank.capabilities) == ((Capability.EMBEDDING,), ())
