@@ -65,6 +65,7 @@ def _build(surroundings: Surroundings, settings: GatewaySettings) -> Gateway:
         clock=SYSTEM_CLOCK,
         new_id=new_id,
         remote=(client, completions),
+        metrics_token=surroundings.service_token,
     )
 
 

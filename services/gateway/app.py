@@ -73,11 +73,13 @@ def build(
     new_id: NewId,
     registries: Sequence[CollectorRegistry] = (),
     remote: Sequence[Part] = (),
+    metrics_token: str | None = None,
 ) -> Gateway:
     """Wire the gateway.
 
     ``services`` are the other services' applications by name (``OWNERS``), ``registries`` what ``/metrics`` shows
-    besides the gateway's own, ``remote`` the connections behind ``services`` and ``completions`` where there are any.
+    besides the gateway's own, ``remote`` the connections behind ``services`` and ``completions`` where there are any,
+    ``metrics_token`` what opens ``/metrics`` besides the admin token.
     """
     ring, plans, catalog, health = KeyRing(), Plans(), Catalog(), Health()
     peppers = Peppers(log.bucket(SECRETS), secrets, new_id)
@@ -147,6 +149,7 @@ def build(
         not_ready=not_ready,
         refuse=refuse,
         body_timeout_s=settings.body_timeout_s,
+        metrics_token=metrics_token,
     )
     parts: list[Part] = [
         *remote,

@@ -38,7 +38,7 @@ SHARES: Final[Mapping[str, Mapping[str, str]]] = {
     "streams": {_NATS: f"nats-{BOOTSTRAP}", "nats-system-password": f"nats-{SYSTEM}"},
     "cli": {_ADMIN: _ADMIN},
     "postgres": {DATABASE: DATABASE},
-    "prometheus": {_SERVICE: _SERVICE, _ADMIN: _ADMIN},
+    "prometheus": {_SERVICE: _SERVICE},
     "grafana": {_GRAFANA: _GRAFANA, DATABASE: DATABASE},
 }
 """By container: the file it reads, and which secret that is. Each share is a volume that nobody else mounts."""

@@ -106,6 +106,7 @@ class World:
             services={},
             readiness={},
             admin_token="the-admin-token",
+            metrics_token="the-service-token",
             snapshots=SnapshotStore(self.folder / "snapshots"),
             clock=SYSTEM_CLOCK,
             new_id=new_id,

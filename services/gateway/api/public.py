@@ -1,7 +1,7 @@
 """The public face: guards hosts and origins, answers health, and sends each request to its part of the house."""
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -41,14 +41,19 @@ class PublicApp:
         not_ready: Callable[[], list[str]],
         refuse: Callable[[], str | None],
         body_timeout_s: float,
+        metrics_token: str | None = None,
     ) -> None:
-        """``admin``: applications by the first segment after ``/admin/v1/``; ``refuse`` says why none is taken."""
+        """``admin``: applications by the first segment after ``/admin/v1/``; ``refuse`` says why none is taken.
+
+        ``metrics_token`` opens ``/metrics``, too, and nothing else.
+        """
         self._data_plane = data_plane
         self._admin = admin
         self._metrics = metrics
         self._hosts = hosts
         self._origins = origins
-        self._admin_token = b"Bearer " + admin_token.encode()
+        self._admin_tokens = (admin_token,)
+        self._metrics_tokens = (admin_token,) if metrics_token is None else (admin_token, metrics_token)
         self._not_ready = not_ready
         self._refuse = refuse
         self._body_timeout_s = body_timeout_s
@@ -110,7 +115,10 @@ class PublicApp:
         elif path == "/readyz":
             await respond_ready(send, self._not_ready())
         elif path == "/metrics":
-            await self._guarded(self._metrics, scope, receive, send)
+            if _proves(scope, self._metrics_tokens):
+                await self._metrics(scope, receive, send)
+            else:
+                await _unauthorized(send)
         else:
             message = f"Unknown request URL: {scope['method']} {path}."
             await _refuse(scope, ApiError(404, "unknown_url", message), send)
@@ -120,14 +128,14 @@ class PublicApp:
         app = self._admin.get(resource)
         if app is not None:
             await self._guarded(app, scope, receive, send)
-        elif self._is_admin(scope):
+        elif _proves(scope, self._admin_tokens):
             known = ", ".join(sorted(self._admin))
             await _problem(send, 404, "not_found", f"there is no {path}; there are {known}")
         else:
             await _unauthorized(send)
 
     async def _guarded(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._is_admin(scope):
+        if not _proves(scope, self._admin_tokens):
             await _unauthorized(send)
             return
         try:
@@ -138,9 +146,11 @@ class PublicApp:
         headers = [item for item in scope["headers"] if item[0] != _ACTOR]
         await app({**scope, "headers": [*headers, (_ACTOR, b"admin")]}, replayed(body, receive), send)
 
-    def _is_admin(self, scope: Scope) -> bool:
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        return len(given) == 1 and hmac.compare_digest(given[0], self._admin_token)
+
+def _proves(scope: Scope, tokens: Sequence[str]) -> bool:
+    """Whether a request carries one of the tokens, and that once."""
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    return len(given) == 1 and any(hmac.compare_digest(given[0], b"Bearer " + token.encode()) for token in tokens)
 
 
 async def _unauthorized(send: Send) -> None:

@@ -38,6 +38,13 @@ async def test_the_admin_api_needs_the_admin_token_and_a_data_key_is_none(
         assert got.headers["content-type"] == "application/problem+json"
 
 
+async def test_the_service_token_opens_the_metrics_and_nothing_else(client: httpx.AsyncClient) -> None:
+    service = {"authorization": "Bearer the-service-token"}
+    assert (await client.get("/metrics", headers=service)).status_code == 200
+    for path in ("/admin/v1/keys", "/admin/v1/nope", "/v1/models"):
+        assert (await client.get(path, headers=service)).status_code == 401
+
+
 async def test_health_and_metrics_are_there(world: World, client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz")).json() == {"status": "alive"}
     assert (await client.get("/readyz")).json() == {"status": "ready", "reasons": []}
