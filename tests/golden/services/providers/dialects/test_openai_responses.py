@@ -196,7 +196,7 @@ def test_every_recorded_stream_passes_byte_equal_but_for_its_own_id():
         assert (last.tokens.source == "provider") is (decoded_tokens(raw) is not None), file
         seen[file.partition("/")[0]] += 1
     print(f"{seen.total()} streams pass: {dict(seen)}")
-    assert seen.total() >= 74
+    assert seen.total() >= 73
 
 
 def decoded_tokens(raw: bytes) -> Any:
