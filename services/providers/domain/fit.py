@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from services.providers.domain.canonical import Ask, Parameter, Refused
+from services.providers.domain.canonical import Ask, Json, Parameter, Refused
 from services.providers.domain.dialect import Range
 
 INERT: Final = frozenset(
@@ -72,7 +72,7 @@ def fitted(
             near = _within(value, least, most)
             if near != value:
                 if not drop:
-                    raise Refused(name, f"{whose} takes '{name}' from {least:g} to {most:g}")
+                    raise Refused(name, f"{whose} takes {_words(name, value, least, most)}")
                 changes[field] = near
                 dropped.append(name)
     for name in ask.extra:
@@ -81,7 +81,39 @@ def fitted(
         dropped.append(name)
     if ask.extra:
         changes["extra"] = {}
-    return (msgspec.structs.replace(ask, **changes) if changes else ask), tuple(dropped)
+    return (msgspec.structs.replace(ask, **changes) if changes else ask), tuple(dict.fromkeys(dropped))
+
+
+def without(
+    body: Json, ask: Ask, names: Mapping[Parameter, str], lacks: frozenset[Parameter]
+) -> tuple[Json, tuple[str, ...]]:
+    """Return a client's own body without what the vendor lacks, and the names of what went: for one that passes
+    through. ``ask``: the same request; a name with dots is a place inside."""
+    dropped: list[str] = []
+    for parameter in Parameter:
+        name = names.get(parameter)
+        if parameter in lacks and name is not None and _says(ask, parameter):
+            left = _without(body, name.split("."))
+            if left is not None:
+                body = left
+                dropped.append(name)
+    return body, tuple(dropped)
+
+
+def _without(body: Json, path: list[str]) -> Json | None:
+    """Return a copy without what lies at a path; None: nothing lies there."""
+    first, *rest = path
+    if first not in body:
+        return None
+    if not rest:
+        return {name: value for name, value in body.items() if name != first}
+    inner = body[first]
+    left = _without(cast("Json", inner), rest) if isinstance(inner, dict) else None
+    return None if left is None else {**body, first: left}
+
+
+def _words(name: str, value: Any, least: float, most: float) -> str:
+    return f"at most {most:g} of '{name}'" if isinstance(value, tuple) else f"'{name}' from {least:g} to {most:g}"
 
 
 def _says(ask: Ask, parameter: Parameter) -> bool:

@@ -3,10 +3,10 @@
 import re
 from functools import partial
 
-from services.providers.domain.canonical import Refused
+from services.providers.domain.canonical import Json, Refused
 from services.providers.domain.dialect import Asked, EmbedClient, Native, Outgoing, Reader, Wire, unsupported
 from services.providers.domain.embedding import fitted_inputs, read_embeddings
-from services.providers.domain.fit import fitted
+from services.providers.domain.fit import fitted, without
 from services.providers.domain.profiles import capabilities_from_name
 from services.providers.domain.registry import CLIENTS, EMBED_CLIENTS, EMBED_SPEECHES, NATIVES, SPEECHES
 from services.providers.domain.translating import TranslatedStream, read_translated
@@ -38,20 +38,39 @@ def _speaks(vendor: Vendor, dialect: str, native_id: str) -> bool:
 
 
 def _passed_through(request: Completion, vendor: Vendor, native: Native) -> Outgoing:
+    body, dropped = _without_lacking(native.request_body(request, vendor.quirks), request, vendor)
     out = Outgoing(
         path=vendor.path(native.name, request.native_id),
-        body=native.request_body(request, vendor.quirks),
+        body=body,
         reader=partial(native.reader, request),
         whole=partial(native.whole, request),
+        dropped=dropped,
         stream_type=native.stream_type,
     )
     return out if native.tied is None else native.tied(request, out)
 
 
+def _without_lacking(body: Json, request: Completion, vendor: Vendor) -> tuple[Json, tuple[str, ...]]:
+    """Return a body that passes through without what the vendor is known to lack, where the client lets it go; else
+    the vendor itself says what it does not take."""
+    client = CLIENTS.get(request.dialect)
+    if not request.drop_params or not vendor.lacks or client is None:
+        return body, ()
+    try:
+        ask = client.decode_request(request.body)
+    except Refused:
+        return body, ()  # newer than what is known here: it is the vendor's to judge
+    return without(body, ask, client.names, vendor.lacks)
+
+
 def _text(request: Completion, vendor: Vendor, created: int) -> Outgoing:
     client, speech = CLIENTS[request.dialect], SPEECHES[vendor.speech]
+    asked_for = client.decode_request(request.body)
+    if not vendor.prefill and asked_for.messages and asked_for.messages[-1].role == "assistant":
+        where = "messages" if "messages" in request.body else "input"
+        raise Refused(where, f"{vendor.name} does not continue a message of the assistant's: the last is the user's")
     ask, dropped = fitted(
-        client.decode_request(request.body),
+        asked_for,
         names=client.names,
         takes=speech.takes - vendor.lacks,
         ranges={**speech.ranges, **vendor.ranges},

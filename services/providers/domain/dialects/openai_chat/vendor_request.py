@@ -3,8 +3,7 @@
 The quirks that are known here, beside those of content: ``no stream_options`` (counts unasked, refuses the field),
 ``max_completion_tokens`` (the newer name), ``random_seed`` (for ``seed``), ``nine letter call ids``, ``prefix`` (a
 last message of the assistant's is marked), ``reasoning object`` (OpenRouter's), ``thinking switch`` (``thinking:
-{type}`` beside the effort), ``reasoning_content`` and ``reasoning_details`` (earlier thoughts are taken back so),
-``plain content`` (texts in one string).
+{type}`` beside the effort), ``reasoning_content`` and ``reasoning_details`` (earlier thoughts are taken back so).
 """
 
 import hashlib
@@ -112,7 +111,7 @@ def _others(message: Message, where: str, quirks: frozenset[str]) -> list[Json]:
             case ToolResult():
                 texts = [item for item in part.content if isinstance(item, Text)]
                 media = [item for item in part.content if isinstance(item, Media)]
-                content = _content([said(item, here, quirks) for item in texts], quirks)
+                content = _content([said(item, here, quirks) for item in texts])
                 identity = _call_id(part.id, quirks)
                 out.append({"role": "tool", "tool_call_id": identity, "content": content or _SHOWN_BELOW * bool(media)})
                 if media:
@@ -123,7 +122,7 @@ def _others(message: Message, where: str, quirks: frozenset[str]) -> list[Json]:
             case _:
                 raise Refused(here, f"{here}: this part cannot be said in OpenAI's chat")
     if shown or rest or not out:
-        told: Json = {"role": message.role, "content": _content([*shown, *rest], quirks)}
+        told: Json = {"role": message.role, "content": _content([*shown, *rest])}
         if message.name is not None:
             told["name"] = message.name
         out.append(told)
@@ -133,14 +132,12 @@ def _others(message: Message, where: str, quirks: frozenset[str]) -> list[Json]:
 _SHOWN_BELOW: Final = "(shown below)"
 
 
-def _content(parts: list[Json], quirks: frozenset[str]) -> Any:
+def _content(parts: list[Json]) -> Any:
     """Return content in its plainest form."""
     if not parts:
         return ""
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
         return parts[0]["text"]
-    if "plain content" in quirks and all(part["type"] == "text" for part in parts):
-        return "\n\n".join(part["text"] for part in parts)
     return parts
 
 
