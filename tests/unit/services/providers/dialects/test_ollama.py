@@ -297,3 +297,174 @@ def test_vendors_that_have_completions_get_them_untouched():
     assert isinstance(found, Outgoing)
     assert found.path == "/completions"
     assert found.body == {"model": "llama3.2", "prompt": [1, 2], "echo": True, "whatever": 7}
+
+
+def asked_natively(dialect: str, vendor: str = "openai", **body: Any) -> Outgoing | Fail:
+    asked = request(stream=body.get("stream", False))
+    asked.dialect, asked.body = dialect, {"model": "auto", **body}
+    return translated(asked, VENDORS[vendor], 1_700_000_000)
+
+
+def chat_of_ollamas(**body: Any) -> Outgoing:
+    found = asked_natively("ollama_chat", **{"messages": [{"role": "user", "content": "hi"}], **body})
+    assert isinstance(found, Outgoing), found
+    return found
+
+
+def test_an_ollama_client_reaches_a_vendor_of_another_dialect():
+    found = chat_of_ollamas(
+        options={"temperature": 0.5, "num_predict": 9, "num_ctx": 4096, "stop": ["x"], "min_p": 0},
+        format=SCHEMA, tools=[TOOL], keep_alive="5m", think="high",
+    )  # fmt: skip
+    sent = found.body
+    assert (sent["temperature"], sent["max_completion_tokens"], sent["stop"]) == (0.5, 9, ["x"])
+    assert sent["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert sent["tools"][0]["function"]["name"] == "weather"
+    assert sent["reasoning_effort"] == "high"
+    assert found.dropped == ()
+    assert found.stream_type == "application/x-ndjson"
+
+
+def test_results_without_ids_are_those_of_the_calls_before():
+    calls = [{"function": {"name": name, "arguments": {"city": "Bonn"}}} for name in ("weather", "time")]
+    messages = [
+        {"role": "user", "content": "how is it?"},
+        {"role": "assistant", "content": "", "tool_calls": calls},
+        {"role": "tool", "content": "noon", "tool_name": "time"},
+        {"role": "tool", "content": "rain"},
+    ]
+    _, assistant, first, second = chat_of_ollamas(messages=messages).body["messages"]
+    ids = [call["id"] for call in assistant["tool_calls"]]
+    assert [(first["tool_call_id"], first["content"]), (second["tool_call_id"], second["content"])] == [
+        (ids[1], "noon"),
+        (ids[0], "rain"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0]"),
+        ({"options": {"mirostat": 1}}, "options.mirostat"),
+        ({"options": {"temperature": "hot"}}, "options.temperature"),
+        ({"options": {"top_k": 5}}, "options.top_k"),
+        ({"format": "xml"}, "format"),
+        ({"think": "a lot"}, "think"),
+        ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
+    ],
+)
+def test_what_an_ollama_client_cannot_have_is_refused_by_its_name(body, param):
+    found = asked_natively("ollama_chat", **{"messages": [{"role": "user", "content": "hi"}], **body})
+    assert isinstance(found, Fail)
+    assert (found.http_status, found.param) == (400, param)
+
+
+@pytest.mark.parametrize(("name", "value"), [("suffix", "x"), ("raw", True), ("template", "x"), ("context", [1])])
+def test_generate_over_a_chat_refuses_what_only_a_prompt_can_do(name, value):
+    found = asked_natively("ollama_generate", prompt="hi", **{name: value})
+    assert isinstance(found, Fail)
+    assert found.param == name
+
+
+def test_generate_is_a_chat_of_one_turn():
+    found = asked_natively("ollama_generate", prompt="hi", system="be brief", images=["iVBORw0KGgoAAA"], suffix="")
+    assert isinstance(found, Outgoing)
+    system, user = found.body["messages"]
+    assert system["content"] == "be brief"
+    assert user["content"][1]["image_url"]["url"] == "data:image/png;base64,iVBORw0KGgoAAA"
+    answer = {"choices": [{"message": {"content": "yo"}, "finish_reason": "length"}], "usage": {}}
+    data, _ = found.whole(msgspec.json.encode(answer))
+    assert isinstance(data, Data)
+    told = msgspec.json.decode(data.payload)
+    assert (told["response"], told["done"], told["done_reason"]) == ("yo", True, "length")
+    assert told["created_at"] == "2023-11-14T22:13:20Z"
+
+
+def test_a_stream_of_openais_becomes_lines_with_whole_calls_and_the_end_apart():
+    reader = chat_of_ollamas(stream=True).reader()
+    call = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": '{"ci'}}
+    chunks = [
+        {"delta": {"role": "assistant", "reasoning_content": "hm"}},
+        {"delta": {"content": "let me see"}},
+        {"delta": {"tool_calls": [call]}},
+        {"delta": {"tool_calls": [{"index": 0, "function": {"arguments": 'ty":"Bonn"}'}}]}},
+        {"delta": {}, "finish_reason": "tool_calls"},
+    ]
+    raw = b"".join(b"data: " + msgspec.json.encode({"choices": [chunk]}) + b"\n\n" for chunk in chunks)
+    frames = reader.feed(raw + b"data: [DONE]\n\n")
+    found = [
+        msgspec.json.decode(line)["message"]
+        for frame in frames
+        if isinstance(frame, Data)
+        for line in frame.payload.splitlines()
+    ]
+    assert found[0]["thinking"] == "hm"
+    assert found[1]["content"] == "let me see"
+    assert found[2]["tool_calls"][0]["function"] == {"index": 0, "name": "weather", "arguments": {"city": "Bonn"}}
+    tail = frames[-1]
+    assert isinstance(tail, Tail)
+    last = msgspec.json.decode(tail.closing)
+    assert (last["done"], last["done_reason"]) == (True, "stop")
+
+
+def test_an_ollama_client_of_ollama_is_passed_through():
+    found = asked_natively("ollama_chat", "ollama", messages=[], keep_alive=0, models=["a"], whatever=7)
+    assert isinstance(found, Outgoing)
+    assert found.body == {"model": "llama3.2", "messages": [], "keep_alive": 0, "whatever": 7, "stream": False}
+    raw = b'{"model":"m","message":{"role":"assistant","content":""},"done":true,"done_reason":"unload","x":[1]}'
+    data, tail = found.whole(raw)
+    assert data == Data(raw, content=True)
+    assert isinstance(tail, Tail)
+
+
+def test_lines_pass_untouched_and_the_last_waits_for_the_record():
+    found = asked_natively("ollama_generate", "ollama", prompt="hi", stream=True)
+    assert isinstance(found, Outgoing)
+    reader = found.reader()
+    first, last = b'{"response" :"h\\u00e9","z":1}\r\n\n', b'{"response":"","done":true,"eval_count":1}\n'
+    frames = reader.feed((first + last)[:10]) + reader.feed((first + last)[10:])
+    tail = frames[-1]
+    assert isinstance(tail, Tail)
+    assert b"".join(frame.payload for frame in frames if isinstance(frame, Data)) == first
+    assert tail.closing == last
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (b'{"error":"model runner has unexpectedly stopped"}\n', FailureKind.SERVER_ERROR),
+        (b'{"response":7}\n', FailureKind.MALFORMED),
+        (b'{"done":true}\n', FailureKind.MALFORMED),
+        (b'{"response":"x","done":false}\n', FailureKind.CUT),
+        (b"", FailureKind.MALFORMED),
+    ],
+)
+def test_broken_lines_are_failures_where_they_stand(raw, kind):
+    found = asked_natively("ollama_generate", "ollama", prompt="hi", stream=True)
+    assert isinstance(found, Outgoing)
+    reader = found.reader()
+    frames = reader.feed(raw)
+    frames = frames if frames and isinstance(frames[-1], Fail) else [*frames, *reader.finish()]
+    assert isinstance(frames[-1], Fail)
+    assert frames[-1].kind is kind
+
+
+def test_vectors_go_both_ways():
+    found = asked_natively("ollama_embed", "openai", input="hi", keep_alive="5m", dimensions=2)
+    assert isinstance(found, Outgoing)
+    assert (found.path, found.body["input"], found.body["dimensions"]) == ("/embeddings", ["hi"], 2)
+    answer = {"data": [{"index": 0, "embedding": [0.5, 1.0]}], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    data, _ = found.whole(msgspec.json.encode(answer))
+    assert isinstance(data, Data)
+    assert msgspec.json.decode(data.payload) == {
+        "model": "ollama/llama3.2", "embeddings": [[0.5, 1.0]], "prompt_eval_count": 3,
+    }  # fmt: skip
+    native = asked_natively("ollama_embed", "ollama", input=["hi"])
+    assert isinstance(native, Outgoing)
+    raw = b'{"embeddings": [[1]], "prompt_eval_count": 2}'
+    data, tail = native.whole(raw)
+    assert data == Data(raw, content=True)
+    assert isinstance(tail, Tail)
+    assert tail.tokens.input == 2
+    assert asked_natively("ollama_embed", "openai", input=[1]).param == "input"  # pyright: ignore[reportAttributeAccessIssue]
