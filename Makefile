@@ -21,7 +21,7 @@ CODE := services shared tests bench docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: up dev test check format bench test-faults test-live compose-test docs requirements clean help
+.PHONY: up dev test check format bench test-faults test-live compose-test docs goldens requirements clean help
 
 up: $(RUNTIME) $(MODEL_IF_WANTED) ## Run LocalRouter: installs what it needs into .venv at the first time
 	@exec $(BIN)/localrouter up $(ARGS)
@@ -61,6 +61,9 @@ bench/mock_upstream bench/load: %: %.c
 
 docs: $(DEV) ## Write the generated parts of the documentation again
 	@$(BIN)/python -m docs.generate
+
+goldens: $(DEV) ## Write the goldens of translations between dialects again, to be reviewed as code
+	@$(BIN)/python -m tests.support.translation_goldens
 
 requirements: .venv-tools/bin/uv ## Compile requirements/*.txt from pyproject.toml, for every platform, with hashes
 	@$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
