@@ -36,6 +36,7 @@ from services.providers.domain.gathering import gathered
 
 _FINISH: Final[Mapping[Any, Finish]] = {
     "MAX_TOKENS": Finish.LENGTH,
+    2: Finish.LENGTH,  # its number, which some bridges to Vertex ask for instead of names
     **dict.fromkeys(
         (
             "SAFETY",
