@@ -19,6 +19,7 @@ VENDOR: Final = Vendor(
     auth=Auth("x-goog-api-key", ""),
     environment="VERTEX_API_KEY",
     models_path="/models?pageSize=300",
+    quirks=frozenset({"plain count"}),
     capabilities=(Capability.CHAT, Capability.TOOLS, Capability.JSON_SCHEMA, Capability.VISION, Capability.AUDIO),
     price_book="google",
 )

@@ -7,8 +7,14 @@ from services.providers.domain.usage import count
 
 
 def encode_count(ask: Ask, wire: Wire) -> Json:
-    """Return the body: the request as it would be asked, so that instructions and tools are counted too."""
-    return {"generateContentRequest": {"model": f"models/{wire.native_id}", **encode_request(ask, wire)}}
+    """Return the body: the request as it would be asked, so that instructions and tools are counted too.
+
+    Quirks: ``plain count`` (Vertex takes the request itself, without what steers the answer).
+    """
+    body = encode_request(ask, wire)
+    if "plain count" in wire.quirks:
+        return {name: body[name] for name in ("contents", "systemInstruction", "tools") if name in body}
+    return {"generateContentRequest": {"model": f"models/{wire.native_id}", **body}}
 
 
 def decode_count(body: Json) -> int:

@@ -566,6 +566,8 @@ def test_tokens_of_a_request_are_counted_with_its_instructions_and_tools():
     body = COUNTING.encode_request(ask, FLASH)["generateContentRequest"]
     assert body["model"] == "models/gemini-2.5-flash"
     assert {"contents", "systemInstruction", "tools"} <= body.keys()
+    vertex = Wire(native_id="gemini-2.5-flash", quirks=frozenset({"plain count"}))
+    assert COUNTING.encode_request(ask, vertex).keys() == {"contents", "systemInstruction", "tools"}
     assert COUNTING.decode_answer({"totalTokens": 12}) == 12
     with pytest.raises(Malformed):
         COUNTING.decode_answer({"totalTokens": "many"})
