@@ -30,7 +30,7 @@ from shared.kernel.ids import NewId
 from shared.kernel.secrets import Secret
 from shared.log.aggregates import Aggregates
 from shared.log.folds import BucketWatcher, FoldRunner
-from shared.log.port import CATALOG, PLANS, SECRETS, EventLog
+from shared.log.port import CATALOG, LR_CONFIG, LR_HEALTH, PLANS, SECRETS, EventLog
 from shared.log.secrets import SecretStore
 from shared.log.snapshots import SnapshotStore
 from shared.runtime.asgi import App, Receive, Scope, Send, respond
@@ -39,7 +39,7 @@ from shared.runtime.metrics import metrics_app
 from shared.runtime.service import Part, Service
 
 OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "router": ("routers",),
+    "router": ("routers", "simulate"),
     "providers": ("providers", "models", "vendors"),
     "metrics": ("usage", "requests"),
 }
@@ -111,6 +111,7 @@ def build(
         new_id=new_id,
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.body_timeout_s,
+        positions=lambda: {LR_CONFIG: keys_runner.sequence, LR_HEALTH: health.sequence},
         loopback_key=settings.loopback_key,
     )
 

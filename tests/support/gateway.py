@@ -1,18 +1,21 @@
 """A whole gateway over the log in memory, with a vendor that says what the test wants."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 
 from services.gateway.app import Gateway, build
 from services.gateway.settings import GatewaySettings
-from shared.contracts.catalog import Capability, Model, Prices, ProviderCatalog
+from shared.contracts.catalog import Capability, HealthChanged, Model, Prices, ProviderCatalog
 from shared.contracts.config import AutomaticOrder, RouterSpec, Strategy
 from shared.contracts.frames import Completion, Data, Fail, Frame, Head, Tail
 from shared.contracts.plan import encode_plan
 from shared.contracts.usage import Tokens, UsageRecord, decode_usage_envelope
+from shared.log.facts import Facts
 from shared.log.memory import MemoryLog
 from shared.log.port import CATALOG, LR_USAGE, PLANS, SECRETS
 from shared.log.secrets import SecretStore
@@ -89,6 +92,7 @@ class World:
         self.log = MemoryLog()
         self.vendor = ScriptedVendor()
         self.loopback_key = ""
+        self._told = 0
         self.gateway: Gateway | None = None
 
     def build(self) -> Gateway:
@@ -121,17 +125,32 @@ class World:
             await self.gateway.service.stop()
             self.gateway = None
 
-    async def publish(self, *models: Model) -> None:
-        """Put models into the catalog and into the plan of router/minimum-cost, in this order."""
+    async def publish(self, *models: Model, then: tuple[Strategy, ...] = (), **router: Any) -> None:
+        """Put models into the catalog and into the plan of router/minimum-cost, in this order.
+
+        ``then``: what else orders them, all of them being equals before it; ``router``: what else its spec says.
+        """
         for provider in sorted({item.provider for item in models}):
             own = tuple(item for item in models if item.provider == provider)
             catalog = ProviderCatalog(provider_id=own[0].provider_id, provider=provider, models=own)
             await self.log.bucket(CATALOG).put(own[0].provider_id, msgspec.json.encode(catalog))
         places = {item.id: place for place, item in enumerate(models)}
-        spec = RouterSpec(slug="minimum-cost", name="M", order=AutomaticOrder(strategies=(Strategy("given"),)))
+        order = AutomaticOrder(strategies=then or (Strategy("given"),))
+        spec = RouterSpec(slug="minimum-cost", name="M", order=order, **router)
         scorers = {"given": lambda item, _: Score(places[item.id], because=f"place {places[item.id]}")}
         plan = compile_plan("router-1", spec, models, scorers, {})
         await self.log.bucket(PLANS).put("router-1", encode_plan(plan))
+
+    async def health(self, client: httpx.AsyncClient, provider: str, **said: Any) -> None:
+        """Let the log tell of a provider's health, and wait until the gateway has heard of it."""
+        self._told += 1
+        data = {"provider_id": f"id-of-{provider}", "provider": provider, "health": "healthy", "breaker": "closed"}
+        changed = msgspec.convert({**data, "reason": f"said {self._told}", "epoch": 1, **said}, HealthChanged)
+        facts = Facts(self.log, clock=SYSTEM_CLOCK, new_id=new_id, source="providers")
+        await facts.publish(f"lr.health.{changed.provider_id}", changed, about=f"provider/{changed.provider_id}")
+        async with asyncio.timeout(5):
+            while changed.reason not in (await client.get("/admin/v1/health", headers=ADMIN)).text:  # noqa: ASYNC110  it is what the client sees
+                await asyncio.sleep(0)
 
     def client(self) -> httpx.AsyncClient:
         assert self.gateway is not None

@@ -1,7 +1,8 @@
 """The data plane: raw ASGI, read top to bottom, nothing hidden in middleware."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -11,6 +12,7 @@ from services.gateway.api.body import read_body
 from services.gateway.api.exchange import Exchange
 from services.gateway.api.models import SHOW, answer_models, is_list
 from services.gateway.api.walk import Walk, header_value
+from services.gateway.domain.affinity import Conversations, conversation_of
 from services.gateway.domain.asked import continuing, includes_usage, one_model, parse
 from services.gateway.domain.authentication import comes_bare, credential, digest
 from services.gateway.domain.destination import merge, requested_names, resolve
@@ -79,9 +81,11 @@ class DataPlane:
         new_id: NewId,
         max_body_bytes: int,
         body_timeout_s: float,
+        positions: Callable[[], dict[str, int]],
         loopback_key: str = "",
     ) -> None:
-        """``loopback_key``: name of the key that callers on this machine have where they can send none."""
+        """``positions``: of the streams that a choice is made at; ``loopback_key``: name of the key that callers on
+        this machine have where they can send none."""
         self._keys = keys
         self._peppers = peppers
         self._plans = plans
@@ -94,7 +98,11 @@ class DataPlane:
         self._new_id = new_id
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
+        self._positions = positions
         self._loopback_key = loopback_key
+        self._conversations = Conversations()
+        self._in_flight: dict[str, int] = {}
+        """Requests that a model is answering for this gateway, by model."""
         self._destinations: dict[tuple[str, str], Plan] = {}
         self._derived_from = (0, 0, 0)
         self.draining = False
@@ -196,11 +204,12 @@ class DataPlane:
         exchange.stream = streams(route, body)
         exchange.tags = {**options.tags, **_tags(header(scope, b"x-localrouter-tags"))}
         exchange.plan = plan = self._destination(key, names, route, body)
-        exchange.needs = needs = needs_of(body, route.dialect)
-        choice = choose(plan, needs, self._health.states, now=self._clock.now())
+        exchange.needs = needs_of(body, route.dialect)
+        conversation = conversation_of(body, route.dialect, key.id, plan.slug) if plan.affinity else None
+        choice = self._choose(exchange, plan, conversation)
         if options.policies.unpriced == "refuse" and route.billed:
             choice = _priced(choice)
-        exchange.excluded = choice.excluded
+        exchange.note_choice(choice, self._positions())
         if not choice.order:
             raise no_candidate(_why_nobody(choice.excluded))
         asked = {
@@ -222,10 +231,27 @@ class DataPlane:
             completions=self._completions,
             clock=self._clock,
             cool=self._cool,
+            in_flight=self._in_flight,
             headers=headers,
             until=self._clock.monotonic() + _total_ms(scope, plan) / 1000,
         )
-        await self._watched(walk, exchange, _Watch(receive, asyncio.current_task()))
+        try:
+            await self._watched(walk, exchange, _Watch(receive, asyncio.current_task()))
+        finally:
+            if conversation is not None and exchange.first_content is not None:
+                self._conversations.answered(conversation, exchange.attempts[-1].model, self._clock.monotonic())
+
+    def _choose(self, exchange: Exchange, plan: Plan, conversation: bytes | None) -> Choice:
+        held = None if conversation is None else self._conversations.holder(conversation, self._clock.monotonic())
+        return choose(
+            plan,
+            exchange.needs,
+            self._health.states,
+            now=self._clock.now(),
+            request_id=exchange.id,
+            in_flight=self._in_flight,
+            held=held,
+        )
 
     async def _watched(self, walk: Walk, exchange: Exchange, watch: "_Watch") -> None:
         """Run the walk; a client that leaves cancels it."""
@@ -362,7 +388,7 @@ def _priced(choice: Choice) -> Choice:
     unpriced = [item for item in choice.order if item.prices is None]
     excluded = [Exclusion(provider=item.provider, model=item.model, cause="unpriced") for item in unpriced]
     order = tuple(item for item in choice.order if item.prices is not None)
-    return Choice(order, (*choice.excluded, *excluded))
+    return replace(choice, order=order, excluded=(*choice.excluded, *excluded))
 
 
 def _why_nobody(excluded: tuple[Any, ...]) -> str:

@@ -22,6 +22,7 @@ from shared.contracts.usage import (
     encode_record,
 )
 from shared.kernel.clock import rfc3339
+from shared.routing.choose import Choice
 from shared.runtime.asgi import Message, Send
 
 _NO_NEEDS: Final = Needs()
@@ -39,6 +40,7 @@ class Exchange:
         "_recorded",
         "_started",
         "attempts",
+        "busy",
         "client",
         "client_request_id",
         "delivered",
@@ -47,7 +49,9 @@ class Exchange:
         "excluded",
         "face",
         "first_content",
+        "held",
         "id",
+        "inputs",
         "key",
         "last_sent",
         "needs",
@@ -89,7 +93,10 @@ class Exchange:
         self.plan: Plan | None = None
         self.requested_model: str | None = None
         self.needs = _NO_NEEDS
+        self.inputs: dict[str, int] = {}
         self.excluded: tuple[Exclusion, ...] = ()
+        self.held: str | None = None
+        self.busy: dict[str, int] = {}
         self.attempts: list[Attempt] = []
         self.tags: dict[str, str] = {}
         self.client: str | None = None
@@ -116,6 +123,13 @@ class Exchange:
     def id_headers(self) -> list[tuple[bytes, bytes]]:
         """Return the headers that tell the request's id."""
         return [(name, self.public_id) for name in self.face.id_headers]
+
+    def note_choice(self, choice: Choice, inputs: dict[str, int]) -> None:
+        """Note what was chosen and what the choice was made from, so that it can be derived again."""
+        self.inputs = inputs
+        self.excluded = choice.excluded
+        self.held = choice.held
+        self.busy = dict(choice.busy or {})
 
     def _cost(self, tokens: Tokens, candidate: Candidate) -> int | None:
         return 0 if self.route is not None and not self.route.billed else cost_of(tokens, candidate)
@@ -273,7 +287,10 @@ class Exchange:
             overhead_ms=round(max(0.0, duration_s - self.upstream_s) * 1000, 3),
             needs=self.needs,
             plan_hash=(plan.hash or None) if plan else None,
+            inputs=self.inputs,
             excluded=self.excluded,
+            held=self.held,
+            busy=self.busy,
             attempts=tuple(attempts),
             tags=self.tags,
             client=self.client,

@@ -18,7 +18,8 @@ from shared.routing.following import GiveUp, NextCandidate, Retry, next_step
 Cool = Callable[[str, int], None]
 """Keep requests away from a provider for so many milliseconds."""
 
-_HEADERS: Final[dict[int, tuple[Candidate, tuple[tuple[bytes, bytes], ...]]]] = {}
+_HELD: Final = "affinity: it holds this conversation"
+_HEADERS: Final[dict[tuple[int, bool], tuple[Candidate, tuple[tuple[bytes, bytes], ...]]]] = {}
 """What a candidate's headers are: the same for every answer it gives, and a plan's candidates are few."""
 _MAX_HEADERS: Final = 4_096
 _CUT: Final = Fail(kind=FailureKind.CUT, message="the answer ended without an end")
@@ -39,6 +40,8 @@ class Walk:
         "_failures",
         "_fallback",
         "_headers",
+        "_held",
+        "_in_flight",
         "_order",
         "_until",
     )
@@ -53,12 +56,16 @@ class Walk:
         completions: Completions,
         clock: Clock,
         cool: Cool,
+        in_flight: dict[str, int],
         headers: list[tuple[bytes, bytes]],
         until: float,
     ) -> None:
-        """``until`` is the request's end on the monotonic clock; ``asked`` the fields of every ``Completion``."""
+        """``until`` is the request's end on the monotonic clock; ``asked`` the fields of every ``Completion``;
+        ``in_flight`` counts the attempts that run, by model."""
         self._exchange = exchange
         self._order = list(choice.order)
+        self._held = choice.held
+        self._in_flight = in_flight
         self._fallback = fallback
         self._asked = asked
         self._completions = completions
@@ -117,7 +124,7 @@ class Walk:
 
     async def _attempt(self, candidate: Candidate) -> Fail | None:
         """Ask one candidate; returns None when the client has its answer."""
-        exchange, clock = self._exchange, self._clock
+        exchange, clock, in_flight = self._exchange, self._clock, self._in_flight
         self._candidate = candidate
         attempt_id = f"{exchange.id}-{len(self._failures) + 1}"
         exchange.open(candidate, attempt_id)
@@ -126,6 +133,7 @@ class Walk:
         fail: Fail = _CUT
         frames = self._completions.complete(self._completion(candidate, attempt_id, started))
         answer = _Streamed(self) if exchange.stream else _Whole(self)
+        in_flight[candidate.model] = in_flight.get(candidate.model, 0) + 1
         try:
             async for frame in frames:
                 if type(frame) is Data:
@@ -144,6 +152,7 @@ class Walk:
             exchange.settle_failed(attempt_id, candidate, end, started_at, clock.monotonic() - started)
             raise
         finally:
+            in_flight[candidate.model] -= 1
             await frames.aclose()
         duration = clock.monotonic() - started
         exchange.upstream_s += duration
@@ -190,7 +199,7 @@ class Walk:
         assert candidate is not None
         headers = [
             *self._headers,
-            *_candidate_headers(candidate),
+            *_candidate_headers(candidate, held=candidate.model == self._held),
             (b"x-localrouter-attempts", str(len(self._failures) + 1).encode()),
         ]
         if head is not None and head.dropped_params:
@@ -278,11 +287,12 @@ class _Streamed:
         return payload
 
 
-def _candidate_headers(candidate: Candidate) -> tuple[tuple[bytes, bytes], ...]:
-    known = _HEADERS.get(id(candidate))
+def _candidate_headers(candidate: Candidate, *, held: bool) -> tuple[tuple[bytes, bytes], ...]:
+    known = _HEADERS.get((id(candidate), held))
     if known is not None and known[0] is candidate:
         return known[1]
-    reason = "; ".join(f"{reason.strategy}: {reason.because}" for reason in candidate.reasons)
+    reasons = [f"{reason.strategy}: {reason.because}" for reason in candidate.reasons]
+    reason = "; ".join([_HELD, *reasons] if held else reasons)
     headers = (
         (b"x-localrouter-provider", header_value(candidate.provider)),
         (b"x-localrouter-model", header_value(candidate.model)),
@@ -290,7 +300,7 @@ def _candidate_headers(candidate: Candidate) -> tuple[tuple[bytes, bytes], ...]:
     )
     if len(_HEADERS) >= _MAX_HEADERS:
         _HEADERS.clear()
-    _HEADERS[id(candidate)] = (candidate, headers)
+    _HEADERS[id(candidate), held] = (candidate, headers)
     return headers
 
 
