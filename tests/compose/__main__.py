@@ -52,7 +52,7 @@ def _run(made: Stack, arguments: list[str], say: object) -> bool:
     if made.engine.enter:
         environ["LOCALROUTER_COMPOSE_OWN_ENGINE"] = "yes"
     wanted = arguments or ["tests/compose"]
-    command = [*made.engine.enter, sys.executable, "-m", "pytest", "-m", "compose", "-v", *wanted]
+    command = [*made.engine.enter, sys.executable, "-m", "pytest", "-m", "compose", "-rA", "--tb=short", *wanted]
     return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode != 0
 
 

@@ -151,7 +151,7 @@ def test_the_end_to_end_suite_from_inside_the_network(stack: Stack, system: Syst
     command = [sys.executable, "-m", "pytest", "tests/e2e", "-m", "not live and not model", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=600, check=False)
     print(f"\n{done.stdout.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
 def kill(stack: Stack, service: str) -> None:
