@@ -99,6 +99,9 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     timeouts: Timeouts = Timeouts()
     max_output: int | None = None
     idempotency_key: str | None = None
+    headers: dict[str, str] = {}
+    """The client's own headers that vendors of its dialect know (``anthropic-beta``, ``anthropic-version``), in lower
+    case: they go on where the request passes through."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="head"):

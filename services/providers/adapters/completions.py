@@ -12,7 +12,7 @@ from services.providers.adapters.credentials import Credentials, Usable
 from services.providers.adapters.http_answer import Answer
 from services.providers.adapters.traffic import TrafficWatch
 from services.providers.adapters.upstream import Upstream, endpoint, read_capped
-from services.providers.domain.dialect import Outgoing, Reader, malformed, unsupported
+from services.providers.domain.dialect import Answered, Outgoing, Reader, malformed, unsupported
 from services.providers.domain.errors import UNREADABLE, clean, error_in_answer, failed, read_error
 from services.providers.domain.registry import VENDORS
 from services.providers.domain.translate import translated
@@ -77,6 +77,10 @@ class UpstreamCompletions:
         out = translated(request, vendor, int(self._clock.now().timestamp()))
         if isinstance(out, Fail):
             yield out
+            return
+        if isinstance(out, Answered):
+            for frame in out.frames:
+                yield frame
             return
         permit = self._traffic.admit(view)
         if permit is None:

@@ -280,7 +280,7 @@ def catalogued(
         if capabilities is None:
             capabilities = capabilities_from_name(item.native_id, vendor.capabilities)
         if Capability.CHAT in capabilities:
-            prefill = (Capability.PREFILL,) if vendor.prefill else ()
+            prefill = (Capability.PREFILL,) if vendor.continues(item.native_id) else ()
             capabilities = in_order({*capabilities, Capability.COMPLETION, *prefill})
         if not capabilities:
             continue

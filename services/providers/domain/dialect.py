@@ -54,6 +54,13 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that needs no vendor."""
+
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What an answer's encoder must know of the request it answers."""
 
@@ -138,6 +145,10 @@ class Client:
     stream_type: str = "text/event-stream; charset=utf-8"
 
 
+def _nothing(_: str) -> frozenset[Parameter]:
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
     """The vendor's side of a dialect for text."""
@@ -149,6 +160,8 @@ class Speech:
     """Where streams are asked, if elsewhere."""
     takes: frozenset[Parameter]
     """The parameters that the dialect can say."""
+    lacks: Callable[[str], frozenset[Parameter]] = _nothing
+    """The parameters that one of its models, by the vendor's id, does not take."""
     ranges: Mapping[Parameter, Range] = field(default_factory=dict[Parameter, Range])
     encode_request: Callable[[Ask, Wire], Json]
     """Encodes what ``takes`` allows; raises Refused for content that cannot be said."""
@@ -193,6 +206,8 @@ class Native:
     stream_type: str = "text/event-stream; charset=utf-8"
     tied: Callable[[Completion, Outgoing], Outgoing] | None = None
     """Ties a request to the credential that keeps what it refers to, and its answer to the one that is sent."""
+    headers: frozenset[str] = frozenset()
+    """The client's headers that go on to the vendor, in lower case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +220,17 @@ class Counting:
     """Of a request that fits the vendor; raises Refused."""
     decode_answer: Callable[[Json], int]
     """Raises Malformed, VendorFailed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountClient:
+    """How a client asks for the tokens of a request without an answer to it."""
+
+    name: str
+    text: str
+    """The dialect of the request that is counted."""
+    encode_answer: Callable[[int, bool], bytes]
+    """From a number, and whether it is an estimate."""
 
 
 def unsupported(param: str, message: str) -> Fail:

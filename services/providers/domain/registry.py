@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
-from services.providers.domain.dialect import Client, EmbedClient, EmbedSpeech, Native, Speech
+from services.providers.domain.dialect import Client, CountClient, Counting, EmbedClient, EmbedSpeech, Native, Speech
+from services.providers.domain.dialects.anthropic_count_tokens import dialect as anthropic_count_tokens_dialect
+from services.providers.domain.dialects.anthropic_messages import dialect as anthropic_messages_dialect
 from services.providers.domain.dialects.cohere_chat import dialect as cohere_dialect
 from services.providers.domain.dialects.gemini import dialect as gemini_dialect
 from services.providers.domain.dialects.ollama import dialect as ollama_dialect
@@ -15,6 +17,7 @@ from services.providers.domain.dialects.openai_responses import dialect as opena
 from services.providers.domain.vendor import Vendor
 from services.providers.domain.vendors import (
     alibaba,
+    anthropic,
     azure_openai,
     cerebras,
     cohere,
@@ -53,6 +56,7 @@ VENDORS: Final = MappingProxyType(
             mistral,
             deepseek,
             openrouter,
+            anthropic,
             gemini,
             vertex,
             cohere,
@@ -95,6 +99,7 @@ CLIENTS: Final[Mapping[str, Client]] = _by_name(
     openai_chat_dialect.CLIENT,
     openai_completions_dialect.CLIENT,
     openai_responses_dialect.CLIENT,
+    anthropic_messages_dialect.CLIENT,
     ollama_dialect.CHAT_CLIENT,
     ollama_dialect.GENERATE_CLIENT,
 )
@@ -102,6 +107,7 @@ CLIENTS: Final[Mapping[str, Client]] = _by_name(
 SPEECHES: Final[Mapping[str, Speech]] = _by_name(
     openai_chat_dialect.SPEECH,
     openai_responses_dialect.SPEECH,
+    anthropic_messages_dialect.SPEECH,
     gemini_dialect.SPEECH,
     cohere_dialect.SPEECH,
     ollama_dialect.SPEECH,
@@ -111,6 +117,8 @@ NATIVES: Final[Mapping[str, Native]] = _by_name(
     openai_chat_dialect.NATIVE,
     openai_completions_dialect.NATIVE,
     openai_responses_dialect.NATIVE,
+    anthropic_messages_dialect.NATIVE,
+    anthropic_count_tokens_dialect.NATIVE,
     openai_embeddings_dialect.NATIVE,
     ollama_dialect.CHAT_NATIVE,
     ollama_dialect.GENERATE_NATIVE,
@@ -129,3 +137,7 @@ EMBED_SPEECHES: Final[Mapping[str, EmbedSpeech]] = _by_name(
     ollama_dialect.EMBED_SPEECH,
 )
 """The dialects that vendors are asked for vectors in, by name."""
+COUNT_CLIENTS: Final[Mapping[str, CountClient]] = _by_name(anthropic_count_tokens_dialect.COUNT_CLIENT)
+"""The dialects that clients ask for counts of tokens in, by name."""
+COUNTINGS: Final[Mapping[str, Counting]] = _by_name(gemini_dialect.COUNTING)
+"""How vendors count tokens, by the dialect they are asked for text in."""

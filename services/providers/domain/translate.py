@@ -4,18 +4,19 @@ import re
 from functools import partial
 
 from services.providers.domain.canonical import Json, Refused
-from services.providers.domain.dialect import Asked, EmbedClient, Native, Outgoing, Reader, Wire, unsupported
+from services.providers.domain.counting import counted
+from services.providers.domain.dialect import Answered, Asked, EmbedClient, Native, Outgoing, Reader, Wire, unsupported
 from services.providers.domain.embedding import fitted_inputs, read_embeddings
 from services.providers.domain.fit import fitted, without
 from services.providers.domain.profiles import capabilities_from_name
-from services.providers.domain.registry import CLIENTS, EMBED_CLIENTS, EMBED_SPEECHES, NATIVES, SPEECHES
+from services.providers.domain.registry import CLIENTS, COUNT_CLIENTS, EMBED_CLIENTS, EMBED_SPEECHES, NATIVES, SPEECHES
 from services.providers.domain.translating import TranslatedStream, read_translated
 from services.providers.domain.vendor import Vendor
 from shared.contracts.catalog import Capability
 from shared.contracts.frames import Completion, Fail
 
 
-def translated(request: Completion, vendor: Vendor, created: int) -> Outgoing | Fail:
+def translated(request: Completion, vendor: Vendor, created: int) -> Outgoing | Answered | Fail:
     """Return the request as ``vendor`` understands it, or what it cannot carry (``created``: Unix seconds)."""
     native = NATIVES.get(request.dialect)
     try:
@@ -23,6 +24,8 @@ def translated(request: Completion, vendor: Vendor, created: int) -> Outgoing | 
             return _passed_through(request, vendor, native)
         if request.dialect in EMBED_CLIENTS:
             return _embedding(request, vendor, EMBED_CLIENTS[request.dialect])
+        if request.dialect in COUNT_CLIENTS:
+            return counted(request, vendor, COUNT_CLIENTS[request.dialect], _wire(request, vendor))
         if request.dialect in CLIENTS:
             return _text(request, vendor, created)
     except Refused as refused:
@@ -40,6 +43,7 @@ def _speaks(vendor: Vendor, dialect: str, native_id: str) -> bool:
 def _passed_through(request: Completion, vendor: Vendor, native: Native) -> Outgoing:
     body, dropped = _without_lacking(native.request_body(request, vendor.quirks), request, vendor)
     out = Outgoing(
+        headers={name: value for name, value in request.headers.items() if name in native.headers},
         path=vendor.path(native.name, request.native_id),
         body=body,
         reader=partial(native.reader, request),
@@ -66,13 +70,13 @@ def _without_lacking(body: Json, request: Completion, vendor: Vendor) -> tuple[J
 def _text(request: Completion, vendor: Vendor, created: int) -> Outgoing:
     client, speech = CLIENTS[request.dialect], SPEECHES[vendor.speech]
     asked_for = client.decode_request(request.body)
-    if not vendor.prefill and asked_for.messages and asked_for.messages[-1].role == "assistant":
+    if not vendor.continues(request.native_id) and asked_for.messages and asked_for.messages[-1].role == "assistant":
         where = "messages" if "messages" in request.body else "input"
         raise Refused(where, f"{vendor.name} does not continue a message of the assistant's: the last is the user's")
     ask, dropped = fitted(
         asked_for,
         names=client.names,
-        takes=speech.takes - vendor.lacks,
+        takes=speech.takes - vendor.lacks - speech.lacks(request.native_id),
         ranges={**speech.ranges, **vendor.ranges},
         whose=vendor.name,
         drop=request.drop_params,

@@ -102,10 +102,12 @@ def estimated_tokens(size: int) -> int:
 
 
 def text_size(value: object) -> int:
-    """Return the bytes of text in a request's body, data URLs and numbers left out."""
+    """Return the bytes of text in a request's body, bytes in base64 and numbers left out."""
     if isinstance(value, str):
         return 0 if value.startswith("data:") else len(value)
     if isinstance(value, dict):
+        if cast("dict[str, object]", value).get("type") == "base64":
+            return 0
         return sum(text_size(item) for item in cast("dict[str, object]", value).values())
     if isinstance(value, list):
         return sum(text_size(item) for item in cast("list[object]", value))

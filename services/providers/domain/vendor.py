@@ -1,5 +1,6 @@
 """What a vendor is: the facts by which one that speaks known dialects is reached, as data."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -81,12 +82,18 @@ class Vendor:
     """What its models can do where neither its list nor their names say."""
     prefill: bool = False
     """Whether it continues a last message of the assistant's."""
+    prefill_only: str | None = None
+    """Pattern of the models that do, where not all do."""
     local: bool = False
     """Whether it runs on the operator's own machines and costs nothing."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Sent with every request."""
     price_book: str | None = None
     """Its id in the price data; None: no public price."""
+
+    def continues(self, native_id: str) -> bool:
+        """Whether a model continues a last message of the assistant's."""
+        return self.prefill and (self.prefill_only is None or re.fullmatch(self.prefill_only, native_id) is not None)
 
     def path(self, dialect: str, native_id: str) -> str:
         """Return where requests of a dialect that it speaks go."""
