@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anthropic
-import httpx
 import ollama
 import pydantic
 from anthropic.lib.streaming._messages import accumulate_event
@@ -19,7 +18,6 @@ from services.providers.domain.sse import parse_event, split_events
 
 _ANTHROPIC_EVENT: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(anthropic.types.RawMessageStreamEvent)
 _RESPONSES_EVENT: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(ResponseStreamEvent)
-_NO_HEADERS: Any = httpx.Headers()
 
 
 @dataclass
@@ -122,10 +120,11 @@ def _message_whole(raw: bytes) -> Seen:
 
 def _message_streamed(raw: bytes) -> Seen:
     found: Any = None
+    pieces: dict[int, bytes] = {}
     for event in _events(raw):
         if event["type"] != "ping":
             typed = _ANTHROPIC_EVENT.validate_python(event)
-            found = accumulate_event(event=typed, current_snapshot=found, request_headers=_NO_HEADERS)
+            found = accumulate_event(event=typed, current_snapshot=found, json_bufs=pieces)
     return _message(found)
 
 

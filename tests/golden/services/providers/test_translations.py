@@ -44,9 +44,28 @@ BODY: dict[str, Any] = {"model": "p/m", "messages": [{"role": "user", "content":
 ASK = Ask(messages=(Message(role="user", parts=(Text(text="hi"),)),))
 ASKED = Asked(id="0123456789abcdef" * 2, model="p/m", created=1_700_000_000, ask=ASK, include_usage=True, body=BODY)
 
+_PASSED_ON = "goes on to clients of the same dialect as its vendor wrote it, which the SDK's types do not know"
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("openrouter/chat/pydantic-ai.test-openrouter-file-annotation", "openai_chat"): (
-        "OpenRouter's annotation of type file goes on to clients of the same dialect; the SDK's types know url_citation"
+    (
+        "openrouter/chat/pydantic-ai.test-openrouter-file-annotation",
+        "openai_chat",
+    ): f"a file annotation {_PASSED_ON}",
+    ("anthropic/messages/pydantic-ai.test-anthropic-advisor-tool", "anthropic_messages"): f"'advisor' {_PASSED_ON}",
+    ("anthropic/stream/pydantic-ai.test-anthropic-advisor-tool", "anthropic_messages"): f"'advisor' {_PASSED_ON}",
+    ("xai/responses/ai.xai-web-search-tool", "openai_responses"): f"xAI's web_search_call {_PASSED_ON}",
+    ("xai/stream/ai.xai-web-search-tool", "openai_responses"): f"xAI's web_search_call {_PASSED_ON}",
+    ("openai/responses/openai-openapi.openapi-11", "openai_responses"): f"a search without its action {_PASSED_ON}",
+    ("openai/stream/pydantic-ai.test-openai-responses-model-web-search-tool-stream", "openai_responses"): (
+        f"a search without its action {_PASSED_ON}"
+    ),
+    ("openai/chat/openai-openapi.openapi-4", "openai_responses"): (
+        "a token's bytes are null in chat, for which the Responses have no word"
+    ),
+    ("vertex/chat/pydantic-ai.test-google-vertexai-image-generation", "anthropic_messages"): (
+        "an answer of Anthropic's holds no image: it is shown as Markdown, among the words"
+    ),
+    ("vertex/chat/pydantic-ai.test-google-vertexai-image-generation", "ollama_chat"): (
+        "the SDK's type of an image is for sending: it reads none back, also not from Ollama"
     ),
 }
 """Start of a file's name and client (or ``*``) → why it cannot be."""

@@ -252,10 +252,14 @@ def text_block(text: str, citations: tuple[Citation, ...] = (), logprobs: list[A
     return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": logprobs or []}
 
 
+_ANNOTATIONS: Final = ("url_citation", "file_citation", "container_file_citation", "file_path")
+"""The kinds of this dialect: what another keeps in its own form is not shown as it is."""
+
+
 def annotation_of(citation: Citation, text: str) -> Json | None:
     """Return a source as an annotation; None for one that this dialect cannot name."""
     raw = citation.raw
-    if raw is not None and ("url" in raw or "file_id" in raw) and isinstance(raw.get("type"), str):
+    if raw is not None and raw.get("type") in _ANNOTATIONS and ("url" in raw or "file_id" in raw):
         return raw
     if citation.url is None:
         return None
