@@ -79,6 +79,9 @@ def contents_of(messages: Sequence[Message], ways: Ways) -> tuple[list[Json], li
             turns[-1]["parts"] += parts
         else:
             turns.append({"role": role, "parts": parts})
+    for turn in turns:
+        # Results stand together, as many as there were calls; files that belong to them follow.
+        turn["parts"].sort(key=_after_results)
     if instructions and (not turns or not ways.instructed):
         # A turn there must be: instructions alone are what is asked.
         if not turns or turns[0]["role"] != "user":
@@ -86,6 +89,10 @@ def contents_of(messages: Sequence[Message], ways: Ways) -> tuple[list[Json], li
         turns[0]["parts"][:0] = instructions
         instructions = []
     return instructions, turns
+
+
+def _after_results(part: Json) -> bool:
+    return "functionResponse" not in part
 
 
 def _instructions(message: Message, where: str) -> list[Json]:
