@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from services.gateway.adapters.adoption import Adoption
 from services.gateway.adapters.journal import Journal
 from services.gateway.adapters.log_watch import LogWatch
 from services.gateway.adapters.outbox import Outbox
@@ -160,6 +161,7 @@ def build(
         health_runner,
         watch,
         outbox,
+        Adoption(settings.journal, log, interrupted),
     ]
 
     async def first_key() -> Secret | None:
