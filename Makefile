@@ -21,7 +21,7 @@ CODE := services shared tests bench docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: up dev test check format bench test-faults test-live compose-test docs goldens requirements clean help
+.PHONY: up dev test check format bench fuzz test-faults test-live compose-test docs goldens requirements clean help
 
 up: $(RUNTIME) $(MODEL_IF_WANTED) ## Run LocalRouter: installs what it needs into .venv at the first time
 	@exec $(BIN)/localrouter up $(ARGS)
@@ -58,6 +58,9 @@ bench: $(DEV) bench/mock_upstream bench/load ## Measure against a bare proxy; pr
 # Without a compiler (or without Linux's epoll) the benchmark takes its asyncio programs, and says so.
 bench/mock_upstream bench/load: %: %.c
 	@$(CC) -O2 -Wall -Wextra -o $@ $< 2>/dev/null || true
+
+fuzz: $(DEV) ## Put ten million mutated bytes through everything that parses; prints what it took
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 docs: $(DEV) ## Write the generated parts of the documentation again
 	@$(BIN)/python -m docs.generate

@@ -59,7 +59,10 @@ def read_embeddings(
         return [malformed(f"{len(found.vectors)} vectors for {len(ask.inputs)} inputs")]
     said = None if found.tokens.source == "none" else found.tokens
     tokens = settled(said, request.body, 0, whole=True)
-    vectors = tuple(as_base64(item) if ask.base64 else as_numbers(item) for item in found.vectors)
+    try:
+        vectors = tuple(as_base64(item) if ask.base64 else as_numbers(item) for item in found.vectors)
+    except (ValueError, OverflowError):
+        return [malformed("a vector is neither numbers nor base64 of 32-bit floats")]
     answer = Embeddings(vectors=vectors, model=found.model, tokens=tokens)
     payload = client.encode_answer(answer, request.model)
     return [Data(payload, content=True), Tail(tokens=tokens, answered=found.model, finish_reason="stop")]

@@ -286,7 +286,10 @@ def _error_in(answer: _Answer, raw: bytes) -> Fail | None:
     """Return the failure that an answer or a chunk of one holds, in whatever shape the vendor gives it."""
     if not answer.error and answer.choices is not None:
         return None
-    error = read_error(msgspec.json.decode(raw))
+    try:
+        error = read_error(msgspec.json.decode(raw))
+    except UNREADABLE:  # what the typed reading skips is not checked to be UTF-8
+        return malformed("the vendor's answer is not JSON of this dialect")
     return None if error is None else error_in_answer(error)
 
 
