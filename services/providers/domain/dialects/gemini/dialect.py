@@ -6,7 +6,7 @@ from services.providers.domain.dialect import Counting, EmbedSpeech, Speech
 from services.providers.domain.dialects.gemini.answer import StreamDecoder, decode_answer
 from services.providers.domain.dialects.gemini.counting import decode_count, encode_count
 from services.providers.domain.dialects.gemini.embeddings import decode_embeddings, encode_embeddings
-from services.providers.domain.dialects.gemini.request import RANGES, TAKES, encode_request
+from services.providers.domain.dialects.gemini.request import RANGES, TAKES, encode_request, lacks
 
 SPEECH: Final = Speech(
     name="gemini",
@@ -14,6 +14,7 @@ SPEECH: Final = Speech(
     stream_path="/models/{model}:streamGenerateContent?alt=sse",
     takes=TAKES,
     ranges=RANGES,
+    lacks=lacks,
     encode_request=encode_request,
     decode_answer=decode_answer,
     stream_decoder=StreamDecoder,

@@ -39,7 +39,7 @@ def ways_of(native_id: str) -> Ways:
     third = gemini and version >= _NEWEST
     pro = "-pro" in name
     return Ways(
-        thinks=gemini and version >= (2, 5) and "image" not in name,
+        thinks=third or (gemini and version >= (2, 5) and "image" not in name),
         levels=third,
         least=128 if pro else 512 if "-lite" in name else 1,
         most=32_768 if pro else 24_576,

@@ -55,6 +55,18 @@ _FIELDS: Final = (
 )
 
 
+_NOT_GEMMAS: Final = frozenset(
+    {Parameter.TOOLS, Parameter.TOOL_CHOICE, Parameter.FORMAT_JSON, Parameter.FORMAT_SCHEMA, Parameter.WEB_SEARCH}
+)
+
+
+def lacks(native_id: str) -> frozenset[Parameter]:
+    """Return what a model does not take: the older ones do not think, Gemma 3 knows neither functions nor JSON."""
+    ways = ways_of(native_id)
+    found: frozenset[Parameter] = frozenset() if ways.thinks else frozenset({Parameter.REASONING})
+    return found if ways.instructed else found | _NOT_GEMMAS
+
+
 def encode_request(ask: Ask, wire: Wire) -> Json:
     """Return the body; raises Refused for what it cannot say. What is streamed is said by the path."""
     ways = ways_of(wire.native_id)
@@ -88,7 +100,7 @@ def _config(ask: Ask, ways: Ways) -> Json:
         config["responseModalities"] = [modality.upper() for modality in ask.modalities]
     if ask.format is not None:
         config.update(_format(ask.format))
-    if ask.reasoning is not None and (ways.thinks or not _rests(ask.reasoning)):
+    if ask.reasoning is not None and ways.thinks:
         config["thinkingConfig"] = _thinking(ask.reasoning, ways)
     return config
 
@@ -100,14 +112,9 @@ def _format(wanted: Format) -> Json:
     return found
 
 
-def _rests(reasoning: Reasoning) -> bool:
-    return reasoning.effort == "none" or (reasoning.effort is None and reasoning.budget == 0)
-
-
 def _thinking(reasoning: Reasoning, ways: Ways) -> Json:
-    """Return how much is thought: a level since Gemini 3, tokens before it. A model that cannot rest thinks least; one
-    that does not think at all is asked all the same, and says so."""
-    off = _rests(reasoning)
+    """Return how much is thought: a level since Gemini 3, tokens before it. A model that cannot rest thinks least."""
+    off = reasoning.effort == "none" or (reasoning.effort is None and reasoning.budget == 0)
     config: Json = {"includeThoughts": reasoning.shown is not False and not off}
     effort, budget = reasoning.effort, reasoning.budget
     if ways.levels:

@@ -15,6 +15,7 @@ from services.providers.domain.canonical import (
     Media,
     Message,
     Opaque,
+    Parameter,
     Part,
     Reasoning,
     Refused,
@@ -142,12 +143,18 @@ def test_parameters_have_geminis_names():
             {"includeThoughts": True, "thinkingLevel": "minimal"},
         ),
         (OLD, Reasoning(effort="none"), None),
-        (OLD, Reasoning(effort="low"), {"includeThoughts": True, "thinkingBudget": 1_024}),
     ],
 )
 def test_thinking_is_asked_as_each_generation_is(wire, reasoning, wanted):
     config = encoded(wire=wire, reasoning=reasoning).get("generationConfig", {}).get("thinkingConfig")
     assert config == wanted
+
+
+def test_what_a_model_does_not_take_is_known():
+    assert SPEECH.lacks("gemini-2.5-flash") == SPEECH.lacks("gemini-3-pro-image-preview") == frozenset()
+    assert SPEECH.lacks("gemini-2.0-flash") == frozenset({Parameter.REASONING})
+    assert {Parameter.REASONING, Parameter.TOOLS, Parameter.FORMAT_SCHEMA} <= SPEECH.lacks("gemma-3-27b-it")
+    assert SPEECH.lacks("gemini-2.5-flash") <= SPEECH.takes
 
 
 def test_words_and_tokens_of_thinking_are_each_others():
