@@ -78,6 +78,21 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     total_ms: int = 600_000
 
 
+class Partial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The part of a stream that the client was shown before it broke: enough for another model to go on with it."""
+
+    text: str
+    """The words of the answer."""
+    thinking: str = ""
+    """The reasoning before them."""
+    opening: bytes = b""
+    """The events up to the first word: they carry the ids and names that the stream goes on with."""
+    sequence: int | None = None
+    """The number of the last event, in dialects that number them."""
+    tool_calls: bool = False
+    """Whether there was more than words of one answer (calls, media, a refusal): that is never spliced."""
+
+
 class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One attempt: what the gateway asks of providers."""
 
@@ -102,6 +117,10 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     headers: dict[str, str] = {}
     """The client's own headers that vendors of its dialect know (``anthropic-beta``, ``anthropic-version``), in lower
     case: they go on where the request passes through."""
+    keep_partial: bool = False
+    """Whether a ``Fail`` after content shall carry what was shown: it costs a copy of the stream."""
+    resume: Partial | None = None
+    """What the client has of the answer, from another model: go on with it, in the same stream."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="head"):
@@ -147,6 +166,8 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="f
     retry_after_ms: int | None = None
     tokens: Tokens = NO_TOKENS
     credential_id: str | None = None
+    partial: Partial | None = None
+    """What the client was shown, where ``keep_partial`` asked for it and there was any."""
 
 
 Frame = Head | Data | Tail | Fail
@@ -210,7 +231,7 @@ def _decode(kind: int, payload: bytes) -> Frame:
         case 0x03:
             try:
                 return _CONTROL_DECODER.decode(payload)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ContractBroken(f"not a frame: {error}") from error
         case _:
             raise ContractBroken(f"unknown frame kind {kind}")
