@@ -28,7 +28,7 @@ VIOLATIONS = {
         "import services.providers.domain.vendors.ollama",
     ),
     "Dialects are independent": (
-        "services/providers/domain/dialects/openai_chat.py",
+        "services/providers/domain/dialects/openai_chat/dialect.py",
         "import services.providers.domain.dialects.ollama",
     ),
     "Strategies are independent": (
