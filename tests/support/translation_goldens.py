@@ -19,6 +19,8 @@ from services.providers.domain.vendor import Vendor
 from tests.support.canonical import deltas_of
 
 FOLDER = Path(__file__).parents[1] / "golden" / "services" / "providers" / "translations"
+_MODELS = {"gemini": "gemini-2.5-flash", "anthropic_messages": "claude-sonnet-4-5"}
+"""Models that think, where a dialect knows that by the name."""
 _ID = "0123456789abcdef0123456789abcdef"
 
 
@@ -57,7 +59,8 @@ def _requests(ask: Ask) -> Iterator[tuple[str, bytes]]:
 
 
 def _request(ask: Ask, speech: Speech, vendor: Vendor | None) -> Any:
-    wire = Wire(native_id="model-1", max_output=8_192, thinks=True, quirks=vendor.quirks if vendor else frozenset())
+    native_id = _MODELS.get(speech.name, "model-1")
+    wire = Wire(native_id=native_id, max_output=8_192, thinks=True, quirks=vendor.quirks if vendor else frozenset())
     try:
         fit, dropped = fitted(
             ask,
