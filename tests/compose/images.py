@@ -33,6 +33,7 @@ STAND_INS = (
     StandIn("postgres", 70, "/var/lib/postgresql/data"),
     StandIn("prometheus", 65534, "/prometheus"),
     StandIn("alertmanager", 65534, "/alertmanager"),
+    StandIn("edge", 10001, "/edge"),
 )
 
 
@@ -130,6 +131,8 @@ def _fill(name: str, context: Path, cache: Path) -> None:
             shutil.copy2(HERE / "stand-in-postgres.sh", context / "entrypoint.sh")
         case "prometheus":
             shutil.copy2(unpack(cache, "prometheus", ["prometheus"]) / "usr/bin/prometheus", programs)
+        case "edge":
+            shutil.copy2(unpack(cache, "edge", ["caddy"]) / "usr/bin/caddy", programs)
         case _:
             unpacked = unpack(cache, "alertmanager", ["prometheus-alertmanager"])
             shutil.copy2(unpacked / "usr/bin/prometheus-alertmanager", programs)
