@@ -15,6 +15,7 @@ from services.providers.adapters.upstream import Upstream, endpoint, read_capped
 from services.providers.domain.dialect import Answered, Outgoing, Reader, malformed, unsupported
 from services.providers.domain.errors import UNREADABLE, clean, error_in_answer, failed, read_error
 from services.providers.domain.registry import VENDORS
+from services.providers.domain.resuming import Shown
 from services.providers.domain.translate import translated
 from services.providers.domain.vendor import Vendor
 from services.providers.projections.providers import ProviderView
@@ -142,7 +143,7 @@ class UpstreamCompletions:
                 yield Head(
                     status=200,
                     content_type=out.stream_type if request.stream else "application/json",
-                    upstream_request_id=response.headers.get("x-request-id"),
+                    upstream_request_id=response.headers.get("x-request-id") or response.headers.get("request-id"),
                     credential_id=identity,
                     dropped_params=out.dropped,
                 )
@@ -161,10 +162,11 @@ class UpstreamCompletions:
                     idle_s=limits.idle_ms / 1_000,
                     total_at=total_at,
                 )
+                shown = Shown(request) if request.keep_partial else None
                 async with contextlib.aclosing(stream) as frames:
                     async for frame in frames:
                         ended = isinstance(frame, Tail)
-                        yield frame
+                        yield frame if shown is None else shown.seen(frame)
             finally:
                 if ended and not response.at_eof():
                     await _linger(response)

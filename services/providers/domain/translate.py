@@ -10,6 +10,7 @@ from services.providers.domain.embedding import fitted_inputs, read_embeddings
 from services.providers.domain.fit import fitted, without
 from services.providers.domain.profiles import capabilities_from_name
 from services.providers.domain.registry import CLIENTS, COUNT_CLIENTS, EMBED_CLIENTS, EMBED_SPEECHES, NATIVES, SPEECHES
+from services.providers.domain.resuming import ask_on, going_on
 from services.providers.domain.translating import TranslatedStream, read_translated
 from services.providers.domain.vendor import Vendor
 from shared.contracts.catalog import Capability
@@ -20,7 +21,7 @@ def translated(request: Completion, vendor: Vendor, created: int) -> Outgoing | 
     """Return the request as ``vendor`` understands it, or what it cannot carry (``created``: Unix seconds)."""
     native = NATIVES.get(request.dialect)
     try:
-        if native is not None and _speaks(vendor, native.name, request.native_id):
+        if request.resume is None and native is not None and _speaks(vendor, native.name, request.native_id):
             return _passed_through(request, vendor, native)
         if request.dialect in EMBED_CLIENTS:
             return _embedding(request, vendor, EMBED_CLIENTS[request.dialect])
@@ -70,6 +71,8 @@ def _without_lacking(body: Json, request: Completion, vendor: Vendor) -> tuple[J
 def _text(request: Completion, vendor: Vendor, created: int) -> Outgoing:
     client, speech = CLIENTS[request.dialect], SPEECHES[vendor.speech]
     asked_for = client.decode_request(request.body)
+    if request.resume is not None:
+        client, asked_for = going_on(client, request.resume), ask_on(asked_for, request.resume)
     if not vendor.continues(request.native_id) and asked_for.messages and asked_for.messages[-1].role == "assistant":
         where = "messages" if "messages" in request.body else "input"
         raise Refused(where, f"{vendor.name} does not continue a message of the assistant's: the last is the user's")

@@ -80,7 +80,7 @@ class TranslatedStream:
         self._decoder = speech.stream_decoder()
         self._encoder = client.stream_encoder(asked)
         self._began = False
-        self._content = False
+        self._content = request.resume is not None
         self._size = 0
         self._said: Tokens | None = None
         self._answered: str | None = None
