@@ -141,7 +141,7 @@ def test_files_of_the_project_exist(page: Path) -> None:
 
 def test_what_is_wrong_is_seen() -> None:
     assert wrong_with(["keys", "make"]) == "no command 'make'"
-    assert wrong_with(["explain", "ID"]) == "is not there yet"
+    assert wrong_with(["upgrade"]) == "is not there yet"
     assert wrong_with(["usage", "--grouped-by", "key"]) == "no option '--grouped-by'"
     assert command_line("localrouter usage | head") == ["usage"]
     assert command_line("LOCALROUTER_URL=http://h $ localrouter") is None
