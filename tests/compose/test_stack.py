@@ -132,6 +132,17 @@ def test_nats_says_nothing_of_itself_to_others(stack: Stack) -> None:
         httpx.get(f"http://{address(running(stack)['nats'])}:8222/varz")
 
 
+def test_prometheus_reads_every_service_with_the_service_token(stack: Stack) -> None:
+    url = f"http://{address(running(stack)['prometheus'])}:9090/api/v1/targets"
+
+    def up() -> bool:
+        targets = httpx.get(url).json()["data"]["activeTargets"]
+        states = {target["scrapeUrl"]: target["health"] for target in targets}
+        return len(states) == 1 + len(SERVICES) and set(states.values()) == {"up"}
+
+    until(up, "every target is up", 60)
+
+
 def test_the_gateway_said_how_to_get_the_first_key_and_the_command_does_it(stack: Stack) -> None:
     assert "docker compose run --rm cli keys create" in stack.compose("logs", "--no-color", "gateway")
     made = stack.compose("run", "--rm", "cli", "keys", "create", "--name", "by-hand")
