@@ -74,13 +74,11 @@ def build(
         await configuration.reached((await log.position(LR_CONFIG)).sequence)
 
     def admin_app() -> App:
-        from services.router.api.admin import Routers, admin
-        from services.router.api.simulate import add_simulate
+        from services.router.api.admin import admin
+        from services.router.api.desk import Routers
 
         routers = Routers(world, aggregates, new_id, configuration.reached, caught_up)
-        app = admin(routers)
-        add_simulate(app, routers, RecordedTraffic(log).since, clock)
-        return app
+        return admin(routers, RecordedTraffic(log).since, clock)
 
     def not_ready() -> list[str]:
         broken = [f"the catalog of provider {key} does not read: {why}" for key, why in catalog.broken.items()]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from services.router.api.admin import Routers
+from services.router.api.desk import Routers
 from services.router.api.schemas import RouterIn, Shape
 from services.router.domain.simulation import ByKey, Side, Simulation
 from shared.contracts.usage import UsageRecord
