@@ -44,7 +44,8 @@ def read_list(body: object) -> list[Listed]:
 
     Known besides OpenAI's ``id``: OpenRouter (https://openrouter.ai/docs/api-reference/list-available-models), Mistral,
     Groq, vLLM (``max_model_len``), llama.cpp (``meta``); and lists of names: Gemini (https://ai.google.dev/api/models),
-    Vertex, Cohere (https://docs.cohere.com/reference/list-models). Raises ValueError for what is no list.
+    Vertex, Cohere (https://docs.cohere.com/reference/list-models); Anthropic
+    (https://platform.claude.com/docs/en/api/models-list). Raises ValueError for what is no list.
     """
     rows: object = body
     if isinstance(body, dict):
@@ -83,9 +84,13 @@ def _listed(row: Json, identity: str) -> Listed:
             row.get("max_context_length"),
             row.get("max_model_len"),
             row.get("inputTokenLimit"),
+            row.get("max_input_tokens"),
         ),
         max_output=_first(
-            top.get("max_completion_tokens"), row.get("max_completion_tokens"), row.get("outputTokenLimit")
+            top.get("max_completion_tokens"),
+            row.get("max_completion_tokens"),
+            row.get("outputTokenLimit"),
+            row.get("max_tokens") if row.get("type") == "model" else None,
         ),
         parameters_b=_billions(meta.get("n_params")),
         quantization=_text(meta.get("ftype")),
@@ -100,7 +105,9 @@ def _told_capabilities(row: Json, identity: str) -> tuple[Capability, ...] | Non
             return read(row, set(map(str, cast("list[object]", row[name]))), identity)
     told = row.get("capabilities")
     if isinstance(told, dict):
-        return _mistral_capabilities(cast("Json", told))
+        capabilities = cast("Json", told)
+        read_told = _anthropic_capabilities if "structured_outputs" in capabilities else _mistral_capabilities
+        return read_told(capabilities)
     supported = row.get("supported_parameters")
     if not isinstance(supported, list):
         return None
@@ -116,6 +123,19 @@ def _told_capabilities(row: Json, identity: str) -> tuple[Capability, ...] | Non
         (Capability.AUDIO, "audio" in inputs),
     ):
         if present:
+            found.add(capability)
+    return in_order(found)
+
+
+def _anthropic_capabilities(told: Json) -> tuple[Capability, ...]:
+    """What Anthropic says of a model; every one of its models chats and calls tools."""
+    found = {Capability.CHAT, Capability.TOOLS}
+    for capability, name in (
+        (Capability.JSON_SCHEMA, "structured_outputs"),
+        (Capability.VISION, "image_input"),
+        (Capability.REASONING, "thinking"),
+    ):
+        if _object(told, name).get("supported") is True:
             found.add(capability)
     return in_order(found)
 

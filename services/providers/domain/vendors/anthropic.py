@@ -23,6 +23,6 @@ VENDOR: Final = Vendor(
     prefill=True,
     prefill_only=r"claude-(?:instant|[123]\b|[a-z]+-4(?:-[0-5]\b|-\d{8}$|$)).*",
     abort_stops_billing=False,
-    capabilities=(Capability.CHAT, Capability.TOOLS, Capability.VISION),
+    capabilities=(Capability.CHAT, Capability.TOOLS, Capability.JSON_SCHEMA, Capability.VISION),
     price_book="anthropic",
 )

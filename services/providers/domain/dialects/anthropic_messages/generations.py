@@ -11,8 +11,10 @@ from services.providers.domain.canonical import Parameter
 
 _LATER: Final = re.compile(r"claude-(?:[a-z]+-)+(\d{1,2})(?:[-.](\d{1,2}))?(?![\d.])")
 _EARLY: Final = re.compile(r"claude-(\d)(?:[-.](\d{1,2}))?(?![\d.])")
-_UNKNOWN: Final = (4, 5)
-"""A name without a number, as other vendors of this dialect have: asked as what most of them copy."""
+_NEWEST: Final = (5, 0)
+"""A Claude without a number (``claude-mythos-preview``)."""
+_FOREIGN: Final = (4, 5)
+"""Models of other vendors that speak this dialect: asked as what most of them copy."""
 _SAMPLING: Final = frozenset({Parameter.TEMPERATURE, Parameter.TOP_P, Parameter.TOP_K})
 
 
@@ -20,7 +22,9 @@ def generation(native_id: str) -> tuple[int, int]:
     """Return the generation that a name tells, before or after the word: ``claude-3-5-haiku``, ``claude-opus-4-6``."""
     name = native_id.lower()
     found = _LATER.search(name) or _EARLY.search(name)
-    return _UNKNOWN if found is None else (int(found[1]), int(found[2] or 0))
+    if found is None:
+        return _NEWEST if "claude" in name else _FOREIGN
+    return int(found[1]), int(found[2] or 0)
 
 
 def lacks(native_id: str) -> frozenset[Parameter]:

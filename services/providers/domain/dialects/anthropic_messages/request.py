@@ -125,17 +125,18 @@ def _marked(messages: list[Message], body: Json) -> list[Message]:
 
 
 def _named(messages: list[Message]) -> tuple[Message, ...]:
-    """Give the results of tools the names of their functions, which other dialects want."""
-    names = {part.id: part.name for message in messages for part in message.parts if isinstance(part, ToolCall)}
+    """Give the results of tools the names of their functions, which other dialects want: the last call of that id's."""
+    names: dict[str, str] = {}
 
     def named(part: Part) -> Part:
+        if isinstance(part, ToolCall):
+            names[part.id] = part.name
         if not isinstance(part, ToolResult) or part.id not in names:
             return part
         return msgspec.structs.replace(part, name=names[part.id])
 
     return tuple(
-        msgspec.structs.replace(message, parts=tuple(map(named, message.parts))) if message.role == "user" else message
-        for message in messages
+        msgspec.structs.replace(message, parts=tuple([named(part) for part in message.parts])) for message in messages
     )
 
 
