@@ -287,3 +287,14 @@ async def test_completions_are_answered_by_every_vendor(house, wall, vendor):
 async def test_a_name_that_leads_into_a_private_network_is_refused():
     with pytest.raises(OSError, match="private network"):
         await guarded_addresses("localhost", 80, local=False)
+
+
+async def test_a_count_of_tokens_that_no_vendor_makes_is_answered_without_asking_it(house, wall):
+    async with house((PROVIDER, at(wall), None)) as running:
+        asked = completion(dialect="anthropic_count_tokens")
+        head, data, tail = await frames_of(running.completions, asked)
+    assert isinstance(head, Head)
+    assert isinstance(data, Data)
+    assert b'"estimated":true' in data.payload
+    assert tail == Tail()
+    assert wall.completions == []

@@ -50,6 +50,8 @@ def blocks_of(content: object, where: str) -> tuple[Part, ...]:
             parts.append(part)
         elif parts and isinstance(parts[-1], Text | ToolCall):
             parts[-1] = msgspec.structs.replace(parts[-1], signature=proof)
+        else:
+            parts.append(Text(text="", signature=proof))
     return tuple(parts)
 
 

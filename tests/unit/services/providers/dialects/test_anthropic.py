@@ -389,6 +389,13 @@ def test_a_whole_answer_is_what_the_sdk_takes_for_a_message():
     assert [part.signature for part in (kept[0], kept[2])] == [Signature("gemini", "abc"), Signature("gemini", "def")]
 
 
+def test_a_foreign_proof_that_follows_thoughts_alone_is_kept_by_an_empty_text():
+    events = sent(ThinkingDelta(0, "hm"), TextDelta(1, "", signature=Signature("gemini", "abc")), Finished(Finish.STOP))
+    content = [one["content_block"] for one in events if one["type"] == "content_block_start"]
+    kept = CLIENT.decode_request({"messages": [HI, {"role": "assistant", "content": content}]}).messages[1].parts
+    assert kept == (Thinking(), Text(text="", signature=Signature("gemini", "abc")))
+
+
 def test_a_stream_has_every_event_in_its_order():
     events = sent(
         Begin(model="x"),
