@@ -43,6 +43,7 @@ def model(name: str) -> Body:
 
 
 def _prompts(body: Body) -> list[str]:
+    body = as_dict(body.get("generateContentRequest")) or body
     said = [body["systemInstruction"]] if body.get("systemInstruction") else []
     return [_text(as_dict(content)) for content in (*said, *as_list(body.get("contents")))]
 

@@ -64,7 +64,10 @@ class OpenAIChat:
         if stream:
             more["stream_options"] = {"include_usage": True}
             with self.sdk.chat.completions.stream(model=model, messages=messages, **more) as events:
-                got: Any = events.get_final_completion()
+                try:
+                    got: Any = events.get_final_completion()
+                except openai.LengthFinishReasonError as too_long:
+                    got = too_long.completion
         else:
             got = self.sdk.chat.completions.create(model=model, messages=messages, **more)
         return self.understood(got)
@@ -117,14 +120,17 @@ class OpenAIResponses:
             more["tools"] = [{"type": "function", **tool}]
         if stream:
             with self.sdk.responses.stream(model=model, input=asked, instructions="Be brief.", **more) as events:
-                got: Any = events.get_final_response()
+                *_, last = events  # the SDK knows no other end than completion
+                assert last.type in ("response.completed", "response.incomplete"), last
+                got: Any = last.response
         else:
             got = self.sdk.responses.create(model=model, input=asked, instructions="Be brief.", **more)
         return self.understood(got)
 
     def understood(self, got: Any) -> Said:
         calls = [(item.name, json.loads(item.arguments)) for item in got.output if item.type == "function_call"]
-        thoughts = [part.text for item in got.output if item.type == "reasoning" for part in item.summary]
+        reasoning = [item for item in got.output if item.type == "reasoning"]
+        thoughts = [part.text for item in reasoning for part in (*item.summary, *(item.content or ()))]
         ended = "tool_calls" if calls else "stop"
         return Said(
             text=got.output_text,

@@ -16,6 +16,7 @@ import msgspec
 
 from shared.testing.nats import free_port
 from shared.testing.upstream_behaviour import Behaviour
+from shared.testing.upstream_dialects import is_completion
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 30.0
@@ -76,14 +77,16 @@ class System:
 
     def provider(self, url: str, slug: str, models: list[str]) -> dict[str, Any]:
         """Add an OpenAI-compatible provider and wait until its models are in every service."""
-        made = self.create(
-            "providers",
-            slug=slug,
-            vendor="openai-compatible",
-            base_url=f"{url}/v1",
-            local=True,
-            options={"models": models},
-        )
+        options = {"models": models}
+        return self.vendor(slug, "openai-compatible", f"{url}/v1", models, local=True, options=options)
+
+    def vendor(
+        self, slug: str, vendor: str, url: str, models: list[str], *, credential: str = "", **fields: Any
+    ) -> dict[str, Any]:
+        """Add a provider of any vendor and wait until ``models`` are in every service."""
+        made = self.create("providers", slug=slug, vendor=vendor, base_url=url, **fields)
+        if credential:
+            self.http.put(f"/providers/{slug}/credentials", json={"value": credential}).raise_for_status()
         wanted = {f"{slug}/{name}" for name in models}
         until(lambda: wanted <= {item["id"] for item in self.items("models")}, f"the models of {slug}")
         return made
@@ -208,24 +211,31 @@ class Wall:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._http = httpx.Client(base_url=url, timeout=20)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def script(self, *behaviours: Behaviour, model: str = "*", repeat: bool = False) -> None:
         """Say what the next attempts do."""
         order = msgspec.json.encode({"model": model, "behaviours": behaviours, "repeat": repeat})
-        httpx.post(f"{self.url}/__script", content=order).raise_for_status()
+        self._http.post("/__script", content=order).raise_for_status()
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return every completion that was asked of it."""
-        found = httpx.get(f"{self.url}/__attempts").json()
-        return [attempt for attempt in found if attempt["path"].endswith("completions")]
+        found = self._http.get("/__attempts").json()
+        return [attempt for attempt in found if is_completion(attempt["path"])]
 
     def release(self) -> None:
         """Let held answers go on."""
-        httpx.post(f"{self.url}/__release").raise_for_status()
+        self._http.post("/__release").raise_for_status()
 
     def reset(self) -> None:
         """Forget scripts and attempts."""
-        httpx.post(f"{self.url}/__reset").raise_for_status()
+        self._http.post("/__reset").raise_for_status()
 
 
 @contextlib.contextmanager
@@ -237,6 +247,7 @@ def wall(folder: Path, models: str = "small,large", host: str | None = None) -> 
     process = processes.start("wall", arguments, dict(os.environ))
     try:
         assert process.stdout is not None
-        yield Wall(process.stdout.readline().strip())
+        with Wall(process.stdout.readline().strip()) as running:
+            yield running
     finally:
         processes.stop(signal.SIGKILL)
