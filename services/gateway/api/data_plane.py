@@ -13,7 +13,7 @@ from services.gateway.api.exchange import Exchange
 from services.gateway.api.models import SHOW, answer_models, is_list
 from services.gateway.api.walk import Walk, header_value
 from services.gateway.domain.affinity import Conversations, conversation_of
-from services.gateway.domain.asked import continuing, includes_usage, one_model, parse
+from services.gateway.domain.asked import continuing, includes_usage, one_model, parse, passed_on
 from services.gateway.domain.authentication import comes_bare, credential, digest
 from services.gateway.domain.destination import merge, requested_names, resolve
 from services.gateway.domain.errors import ApiError, bad_request, forbidden, invalid_api_key, no_candidate
@@ -219,6 +219,7 @@ class DataPlane:
             "include_usage": includes_usage(body),
             "drop_params": options.policies.drop_params,
             "idempotency_key": _text(header(scope, b"idempotency-key")),
+            "headers": passed_on(scope["headers"], exchange.face.passed_headers),
         }
         headers = exchange.id_headers()
         if plan.slug:

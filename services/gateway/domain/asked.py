@@ -42,6 +42,17 @@ def includes_usage(body: dict[str, Any]) -> bool:
     return isinstance(options, dict) and cast("dict[str, Any]", options).get("include_usage") is True
 
 
+def passed_on(headers: list[tuple[bytes, bytes]], names: frozenset[bytes]) -> dict[str, str]:
+    """Return the headers of a request that are among ``names``; those sent twice are one list."""
+    found: dict[str, str] = {}
+    if names:
+        for name, value in headers:
+            if name in names and value.isascii():
+                known, new = found.get(name.decode()), value.decode()
+                found[name.decode()] = new if known is None else f"{known},{new}"
+    return found
+
+
 def one_model(plan: Plan) -> Plan:
     """Return a plan that never leaves its first model that makes vectors: another one's would not compare.
 

@@ -54,5 +54,6 @@ ANTHROPIC: Final = Face(
     error_body=_error_body,
     error_event=_error_event,
     key_headers=frozenset({b"x-api-key"}),
+    passed_headers=frozenset({b"anthropic-beta", b"anthropic-version"}),
     id_headers=(b"x-request-id", b"request-id"),
 )

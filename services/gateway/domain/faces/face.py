@@ -42,6 +42,8 @@ class Face:
     """What every event of a stream holds once."""
     key_headers: frozenset[bytes] = field(default_factory=frozenset[bytes])
     """Headers besides ``authorization`` that may carry the key, in lower case."""
+    passed_headers: frozenset[bytes] = field(default_factory=frozenset[bytes])
+    """Headers that go on to a vendor of the same dialect, in lower case."""
     id_headers: tuple[bytes, ...] = (b"x-request-id",)
     """Headers that tell the request's id."""
     keyless: bool = False

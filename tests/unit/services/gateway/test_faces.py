@@ -295,6 +295,23 @@ async def test_a_key_may_stand_in_x_api_key_where_anthropics_clients_put_it(
         assert await status(path, {"x-api-key": key}) == 401
 
 
+async def test_anthropics_own_headers_go_on_and_nobody_elses(
+    world: World, client: httpx.AsyncClient, auth: dict[str, str]
+) -> None:
+    sent = [
+        *auth.items(),
+        ("anthropic-beta", "a-2025"),
+        ("anthropic-beta", "b-2025,c-2025"),
+        ("anthropic-version", "2023-06-01"),
+        ("x-other", "1"),
+    ]
+    for path in ("/v1/messages", "/v1/chat/completions"):
+        await client.post(path, json={"model": "auto", **ASKED[path]}, headers=sent)
+    first, second = world.vendor.asked
+    assert first.headers == {"anthropic-beta": "a-2025,b-2025,c-2025", "anthropic-version": "2023-06-01"}
+    assert second.headers == {}
+
+
 async def test_a_page_that_may_call_may_send_anthropics_headers(client: httpx.AsyncClient) -> None:
     wanted = "x-api-key, anthropic-version, anthropic-beta, content-type"
     headers = {
