@@ -5,6 +5,7 @@ Exit code 0: everything held; 1: something did not; 77: there is no engine here,
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ def main(arguments: list[str]) -> int:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - started:6.1f} s] {text}", flush=True)
 
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))  # everything is taken down on the way out
     try:
         cache = cache_folder()
         with engine(cache) as found:
@@ -46,11 +48,10 @@ def _run(made: Stack, arguments: list[str], say: object) -> bool:
     environ = made.engine.env(
         LOCALROUTER_COMPOSE_FOLDER=str(made.folder),
         LOCALROUTER_COMPOSE_FILES=os.pathsep.join(map(str, made.files)),
+        LOCALROUTER_COMPOSE_PORT=str(made.port),
         LOCALROUTER_COMPOSE_ENGINE=shlex.join([made.engine.docker, made.engine.compose]),
         PYTHONPATH=str(ROOT),
     )
-    if made.engine.enter:
-        environ["LOCALROUTER_COMPOSE_OWN_ENGINE"] = "yes"
     wanted = arguments or ["tests/compose"]
     command = [*made.engine.enter, sys.executable, "-m", "pytest", "-m", "compose", "-rA", "--tb=short", *wanted]
     return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode != 0

