@@ -167,6 +167,12 @@ class Fallback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idle_ms: int = 30_000
     """Silence between two tokens."""
     total_ms: int = 600_000
+    backoff_ms: int = 300
+    """Before the first retry; doubled for each further one, at most 5 s, spread by 20 %."""
+    short_retry_after_ms: int = 2_000
+    """A vendor's Retry-After up to this is waited for; a longer one sends the request elsewhere."""
+    retry_share: float = 0.2
+    """The part of a provider's requests in a minute that may be tried again there; ten always may."""
 
 
 class RouterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

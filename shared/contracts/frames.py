@@ -131,6 +131,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="h
     upstream_request_id: str | None = None
     credential_id: str | None = None
     dropped_params: tuple[str, ...] = ()
+    resent: bool = False
+    """Whether it was sent twice: the first time over a kept connection that the vendor had closed unheard."""
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -166,6 +168,8 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="f
     retry_after_ms: int | None = None
     tokens: Tokens = NO_TOKENS
     credential_id: str | None = None
+    rotated: bool = False
+    """Whether the provider has another credential that no vendor refused: the same candidate may be asked at once."""
     partial: Partial | None = None
     """What the client was shown, where ``keep_partial`` asked for it and there was any."""
 

@@ -51,6 +51,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost: int | None = None
     """Pico-USD; None: the price is unknown."""
     price_version: str | None = None
+    resumed: bool = False
+    """Whether it went on with the answer of the attempt before it, in the same stream."""
+    resent: bool = False
+    """Whether it was sent twice, because the first went over a kept connection that the vendor had closed."""
 
 
 class Exclusion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.contracts.config import Fallback
-from shared.contracts.frames import Fail, FailureKind
+from shared.contracts.frames import Fail, FailureKind, Partial
 
-SHORT_RETRY_AFTER_MS: Final = 2_000
-"""A vendor's Retry-After up to this is waited for; a longer one sends the request elsewhere."""
-_BACKOFF_MS: Final = 300
 _BACKOFF_CAP_MS: Final = 5_000
 _PASSING: Final = frozenset({FailureKind.CONNECT, FailureKind.CUT, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED})
 """What often passes by itself: worth one more try at the same candidate."""
@@ -57,11 +54,13 @@ def next_step(
     shown: bool,
     time_left_ms: float,
     jitter: float,
+    within_budget: bool = True,
 ) -> Step:
     """Return what to do after ``fail``; the attempt counts include the failed attempt.
 
     ``shown``: whether the client has seen content. ``time_left_ms``: until the request's total limit.
-    ``jitter``: a number in [0, 1) that spreads the waits of many requests.
+    ``jitter``: a number in [0, 1) that spreads the waits of many requests. ``within_budget``: whether the provider may
+    be asked again at all, see ``Fallback.retry_share``.
     """
     if shown:
         return GiveUp("content was shown")
@@ -73,24 +72,45 @@ def next_step(
         return GiveUp("total_ms")
     if fail.kind is FailureKind.CONTEXT_LENGTH:
         return NextCandidate(larger_context=True)
-    pause_ms = backoff_ms(total_attempts, jitter) if fail.kind in _STRAINED else 0
-    delay_ms = _delay_ms(fail, candidate_attempts, pause_ms, jitter)
-    if delay_ms is not None and candidate_attempts < fallback.max_attempts_per_candidate and delay_ms < time_left_ms:
+    pause_ms = backoff_ms(total_attempts, jitter, fallback.backoff_ms) if fail.kind in _STRAINED else 0
+    again = within_budget and candidate_attempts < fallback.max_attempts_per_candidate
+    delay_ms = _delay_ms(fail, fallback, candidate_attempts, pause_ms, jitter) if again else None
+    if delay_ms is not None and delay_ms < time_left_ms:
         return Retry(delay_ms)
+    if fail.rotated:
+        return NextCandidate(pause_ms=pause_ms)  # it was one credential's limit
     return NextCandidate(cool_ms=fail.retry_after_ms or None, pause_ms=pause_ms)
 
 
-def _delay_ms(fail: Fail, candidate_attempts: int, pause_ms: int, jitter: float) -> int | None:
+def after_cut(
+    fail: Fail, partial: Partial | None, *, fallback: Fallback, total_attempts: int, time_left_ms: float
+) -> NextCandidate | GiveUp:
+    """Return what to do after a stream broke of which the client has seen ``partial``: let another go on, or end.
+
+    The same candidate is not asked again: it just failed in the middle of an answer.
+    """
+    if partial is None or partial.tool_calls or not fail.kind.retryable:
+        return GiveUp("content was shown")
+    if total_attempts >= fallback.max_attempts:
+        return GiveUp("max_attempts")
+    if time_left_ms <= 0:
+        return GiveUp("total_ms")
+    return NextCandidate(cool_ms=fail.retry_after_ms or None)
+
+
+def _delay_ms(fail: Fail, fallback: Fallback, candidate_attempts: int, pause_ms: int, jitter: float) -> int | None:
     """Return how long to wait before the same candidate gets another try; None: it gets none."""
+    if fail.rotated:
+        return 0
     if fail.retry_after_ms and fail.kind in _WAITABLE:
-        short = fail.retry_after_ms <= SHORT_RETRY_AFTER_MS
+        short = fail.retry_after_ms <= fallback.short_retry_after_ms
         return fail.retry_after_ms + int(100 * jitter) if short else None
     return pause_ms if fail.kind in _PASSING and candidate_attempts == 1 else None
 
 
-def backoff_ms(attempts: int, jitter: float) -> int:
-    """Return the wait after ``attempts`` attempts: 300 ms doubled each time, at most 5 s, spread by ±20 %."""
-    return int(min(_BACKOFF_MS * 2 ** (attempts - 1), _BACKOFF_CAP_MS) * (0.8 + 0.4 * jitter))
+def backoff_ms(attempts: int, jitter: float, first_ms: int = 300) -> int:
+    """Return the wait after ``attempts`` attempts: ``first_ms`` doubled each time, at most 5 s, spread by ±20 %."""
+    return int(min(first_ms * 2 ** (attempts - 1), _BACKOFF_CAP_MS) * (0.8 + 0.4 * jitter))
 
 
 def smallest_retry_after_ms(failures: Iterable[Fail]) -> int | None:

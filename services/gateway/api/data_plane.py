@@ -8,10 +8,11 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from services.gateway.api.answers import header_value
 from services.gateway.api.body import read_body
 from services.gateway.api.exchange import Exchange
 from services.gateway.api.models import SHOW, answer_models, is_list
-from services.gateway.api.walk import Walk, header_value
+from services.gateway.api.walk import Walk
 from services.gateway.domain.affinity import Conversations, conversation_of
 from services.gateway.domain.asked import continuing, includes_usage, one_model, parse, passed_on
 from services.gateway.domain.authentication import comes_bare, credential, digest
@@ -20,6 +21,7 @@ from services.gateway.domain.errors import ApiError, bad_request, forbidden, inv
 from services.gateway.domain.faces.face import Face, Route, streams
 from services.gateway.domain.faces.registry import ROUTES, face_of
 from services.gateway.domain.key import KeyState
+from services.gateway.domain.retry_budget import RetryBudgets
 from services.gateway.projections.keys import KeyRing, KnownKey
 from services.gateway.projections.routes import Catalog, Health, Plans
 from shared.contracts.frames import Completions
@@ -101,6 +103,7 @@ class DataPlane:
         self._positions = positions
         self._loopback_key = loopback_key
         self._conversations = Conversations()
+        self._budgets = RetryBudgets()
         self._in_flight: dict[str, int] = {}
         """Requests that a model is answering for this gateway, by model."""
         self._destinations: dict[tuple[str, str], Plan] = {}
@@ -227,12 +230,13 @@ class DataPlane:
         walk = Walk(
             exchange,
             choice,
-            plan.fallback,
+            plan,
             asked,
             completions=self._completions,
             clock=self._clock,
             cool=self._cool,
             in_flight=self._in_flight,
+            budgets=self._budgets,
             headers=headers,
             until=self._clock.monotonic() + _total_ms(scope, plan) / 1000,
         )

@@ -60,6 +60,7 @@ class Exchange:
         "response_started",
         "route",
         "send",
+        "shown",
         "stream",
         "tags",
         "time",
@@ -103,10 +104,12 @@ class Exchange:
         self.client_request_id: str | None = None
         self.first_content: float | None = None
         self.delivered = 0
-        """Events with content that went to the client."""
+        """Events with content that came from the present attempt."""
         self.last_sent = b""
         """The last events of the stream that the client has."""
         self.response_started = False
+        self.shown = False
+        """Whether the client has content of a stream."""
         self.withheld = 0
         self.upstream_s = 0.0
         """Seconds spent waiting for upstreams."""
@@ -174,6 +177,8 @@ class Exchange:
         http_status: int | None = None,
         error_code: str | None = None,
         credential_id: str | None = None,
+        resumed: bool = False,
+        resent: bool = False,
     ) -> None:
         """Add what became of one attempt."""
         if self.route is not None and not self.route.billed:
@@ -193,11 +198,21 @@ class Exchange:
                 tokens=tokens,
                 cost=self._cost(tokens, candidate),
                 price_version=candidate.price_version,
+                resumed=resumed,
+                resent=resent,
             )
         )
 
     def settle_failed(
-        self, attempt_id: str, candidate: Candidate, fail: Fail, started_at: str, duration_s: float
+        self,
+        attempt_id: str,
+        candidate: Candidate,
+        fail: Fail,
+        started_at: str,
+        duration_s: float,
+        *,
+        resumed: bool = False,
+        resent: bool = False,
     ) -> None:
         """Add an attempt that failed; what it delivered before is counted where the vendor did not say."""
         tokens = fail.tokens
@@ -213,6 +228,8 @@ class Exchange:
             http_status=fail.http_status,
             error_code=fail.code,
             credential_id=fail.credential_id,
+            resumed=resumed,
+            resent=resent,
         )
 
     def estimated_tokens(self) -> Tokens:

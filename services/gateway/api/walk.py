@@ -5,23 +5,27 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
+from services.gateway.api.answers import (
+    Buffered,
+    Pings,
+    Shown,
+    Streamed,
+    Whole,
+    candidate_headers,
+    header_value,
+)
 from services.gateway.api.exchange import Exchange
 from services.gateway.domain.errors import no_candidate, upstream_failed
-from shared.contracts.config import Fallback
-from shared.contracts.frames import Completion, Completions, Data, Fail, FailureKind, Head, Tail, Timeouts
-from shared.contracts.plan import Candidate
+from services.gateway.domain.retry_budget import RetryBudgets
+from shared.contracts.frames import Completion, Completions, Data, Fail, FailureKind, Head, Partial, Tail, Timeouts
+from shared.contracts.plan import Candidate, Plan
 from shared.kernel.clock import Clock, rfc3339
-from shared.kernel.money import format_usd
 from shared.routing.choose import Choice
-from shared.routing.following import GiveUp, NextCandidate, Retry, next_step
+from shared.routing.following import GiveUp, NextCandidate, Retry, Step, after_cut, next_step
 
 Cool = Callable[[str, int], None]
 """Keep requests away from a provider for so many milliseconds."""
 
-_HELD: Final = "affinity: it holds this conversation"
-_HEADERS: Final[dict[tuple[int, bool], tuple[Candidate, tuple[tuple[bytes, bytes], ...]]]] = {}
-"""What a candidate's headers are: the same for every answer it gives, and a plan's candidates are few."""
-_MAX_HEADERS: Final = 4_096
 _CUT: Final = Fail(kind=FailureKind.CUT, message="the answer ended without an end")
 _LEFT: Final = Fail(kind=FailureKind.CANCELLED, message="the client left")
 _BROKEN: Final = Fail(kind=FailureKind.MALFORMED, message="LocalRouter failed on this answer")
@@ -32,6 +36,7 @@ class Walk:
 
     __slots__ = (
         "_asked",
+        "_budgets",
         "_candidate",
         "_clock",
         "_completions",
@@ -42,7 +47,10 @@ class Walk:
         "_headers",
         "_held",
         "_in_flight",
+        "_on_cut",
         "_order",
+        "_pings",
+        "_resume",
         "_until",
     )
 
@@ -50,13 +58,14 @@ class Walk:
         self,
         exchange: Exchange,
         choice: Choice,
-        fallback: Fallback,
+        plan: Plan,
         asked: dict[str, Any],
         *,
         completions: Completions,
         clock: Clock,
         cool: Cool,
         in_flight: dict[str, int],
+        budgets: RetryBudgets,
         headers: list[tuple[bytes, bytes]],
         until: float,
     ) -> None:
@@ -66,7 +75,11 @@ class Walk:
         self._order = list(choice.order)
         self._held = choice.held
         self._in_flight = in_flight
-        self._fallback = fallback
+        self._budgets = budgets
+        self._pings = Pings(exchange, headers)
+        self._resume: Partial | None = None
+        self._fallback = plan.fallback
+        self._on_cut = plan.on_cut if exchange.stream else "error"
         self._asked = asked
         self._completions = completions
         self._clock = clock
@@ -78,34 +91,61 @@ class Walk:
 
     async def run(self) -> None:
         """Answer the client; raises ApiError when no attempt did."""
+        if self._on_cut != "buffer":
+            await self._run()
+            return
+        self._pings.begin()
+        try:
+            await self._run()
+        finally:
+            await self._pings.stop()
+
+    async def _run(self) -> None:
         tries = 0
         while self._order:
             candidate = self._order[0]
             tries += 1
+            if tries == 1:
+                self._budgets.asked(candidate.provider_id, self._clock.monotonic())
             fail = await self._attempt(candidate)
             if fail is None:
                 return
             self._failures.append((candidate.model, fail))
-            step = next_step(
-                fail,
-                fallback=self._fallback,
-                candidate_attempts=tries,
-                total_attempts=len(self._failures),
-                shown=self._exchange.response_started,
-                time_left_ms=int((self._until - self._clock.monotonic()) * 1000),  # a part of one is none
-                jitter=random.random(),  # noqa: S311  spreads waits, decides nothing
-            )
-            match step:
+            match self._next(candidate, fail, tries):
                 case Retry(delay_ms):
+                    self._budgets.retried(candidate.provider_id, self._clock.monotonic())
                     await self._pause(delay_ms)
-                case NextCandidate():
+                case NextCandidate() as step:
                     await self._leave(candidate, step)
                     tries = 0
                 case GiveUp():
                     break
         if not self._failures:
             raise no_candidate("No model of this route can take the request now.")
-        raise upstream_failed(self._failures)
+        raise upstream_failed(self._failures, shown=self._exchange.shown)
+
+    def _next(self, candidate: Candidate, fail: Fail, tries: int) -> Step:
+        now, fallback = self._clock.monotonic(), self._fallback
+        time_left_ms = int((self._until - now) * 1000)  # a part of one is none
+        if self._exchange.shown:
+            self._resume = fail.partial or self._resume
+            return after_cut(
+                fail,
+                self._resume if self._on_cut == "continue" else None,
+                fallback=fallback,
+                total_attempts=len(self._failures),
+                time_left_ms=time_left_ms,
+            )
+        return next_step(
+            fail,
+            fallback=fallback,
+            candidate_attempts=tries,
+            total_attempts=len(self._failures),
+            shown=False,
+            time_left_ms=time_left_ms,
+            jitter=random.random(),  # noqa: S311  spreads waits, decides nothing
+            within_budget=self._budgets.allows(candidate.provider_id, fallback.retry_share, now),
+        )
 
     async def _leave(self, candidate: Candidate, step: NextCandidate) -> None:
         if step.cool_ms:
@@ -114,6 +154,8 @@ class Walk:
         if step.larger_context:
             window = candidate.context_window or 0
             self._order = [other for other in self._order if (other.context_window or window + 1) > window]
+        if self._resume is not None:
+            self._order = [other for other in self._order if "prefill" in other.capabilities]
         if step.pause_ms and self._order and self._order[0].provider_id == candidate.provider_id:
             await self._pause(step.pause_ms)
 
@@ -128,11 +170,12 @@ class Walk:
         self._candidate = candidate
         attempt_id = f"{exchange.id}-{len(self._failures) + 1}"
         exchange.open(candidate, attempt_id)
+        exchange.delivered = 0
         started, started_at = clock.monotonic(), rfc3339(clock.now())
         head: Head | None = None
         fail: Fail = _CUT
         frames = self._completions.complete(self._completion(candidate, attempt_id, started))
-        answer = _Streamed(self) if exchange.stream else _Whole(self)
+        answer = self._answer()
         in_flight[candidate.model] = in_flight.get(candidate.model, 0) + 1
         try:
             async for frame in frames:
@@ -148,16 +191,32 @@ class Walk:
                     fail = frame
         except BaseException as error:  # whatever ends it, the record says what the vendor was asked for
             end = _LEFT if isinstance(error, asyncio.CancelledError) else _BROKEN
-            exchange.upstream_s += clock.monotonic() - started
-            exchange.settle_failed(attempt_id, candidate, end, started_at, clock.monotonic() - started)
+            self._settle_failed(attempt_id, end, started, started_at, head)
             raise
         finally:
             in_flight[candidate.model] -= 1
             await frames.aclose()
-        duration = clock.monotonic() - started
-        exchange.upstream_s += duration
-        exchange.settle_failed(attempt_id, candidate, fail, started_at, duration)
+        self._settle_failed(attempt_id, fail, started, started_at, head)
         return fail
+
+    def _answer(self) -> Shown:
+        if not self._exchange.stream:
+            return Whole(self)
+        return Buffered(self, self._pings) if self._on_cut == "buffer" else Streamed(self)
+
+    def _settle_failed(self, attempt_id: str, fail: Fail, started: float, started_at: str, head: Head | None) -> None:
+        assert self._candidate is not None
+        duration = self._clock.monotonic() - started
+        self._exchange.upstream_s += duration
+        self._exchange.settle_failed(
+            attempt_id,
+            self._candidate,
+            fail,
+            started_at,
+            duration,
+            resumed=self._resume is not None,
+            resent=head is not None and head.resent,
+        )
 
     def _settle(self, attempt_id: str, started: float, started_at: str, head: Head | None, tail: Tail) -> None:
         assert self._candidate is not None
@@ -172,6 +231,8 @@ class Walk:
             tail.tokens,
             http_status=head.status if head else None,
             credential_id=head.credential_id if head else None,
+            resumed=self._resume is not None,
+            resent=head is not None and head.resent,
         )
 
     def _completion(self, candidate: Candidate, attempt_id: str, now: float) -> Completion:
@@ -190,8 +251,14 @@ class Walk:
                 idle_ms=fallback.idle_ms,
                 total_ms=max(1, int((self._until - now) * 1000)),
             ),
+            keep_partial=self._on_cut == "continue" and self._may_continue(),
+            resume=self._resume,
             **self._asked,
         )
+
+    def _may_continue(self) -> bool:
+        """Whether there is somebody who could go on with this candidate's answer."""
+        return any("prefill" in other.capabilities for other in self._order[1:])
 
     def answer_headers(self, head: Head | None) -> list[tuple[bytes, bytes]]:
         """Return the headers that say who answered and why."""
@@ -199,7 +266,7 @@ class Walk:
         assert candidate is not None
         headers = [
             *self._headers,
-            *_candidate_headers(candidate, held=candidate.model == self._held),
+            *candidate_headers(candidate, held=candidate.model == self._held),
             (b"x-localrouter-attempts", str(len(self._failures) + 1).encode()),
         ]
         if head is not None and head.dropped_params:
@@ -214,98 +281,3 @@ class Walk:
     def now(self) -> float:
         """Return the monotonic time."""
         return self._clock.monotonic()
-
-
-class _Whole:
-    """An answer in one piece: nothing is shown before it is whole."""
-
-    def __init__(self, walk: Walk) -> None:
-        self.head: Head | None = None
-        self._walk = walk
-        self._payloads: list[bytes] = []
-
-    async def data(self, frame: Data) -> None:
-        self._payloads.append(frame.payload)
-
-    async def end(self, tail: Tail) -> None:
-        walk, exchange = self._walk, self._walk.exchange
-        body = b"".join(self._payloads) + tail.closing
-        status = self.head.status if self.head else 200
-        headers = [
-            (b"content-type", self.head.content_type.encode() if self.head else b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            *walk.answer_headers(self.head),
-        ]
-        cost = exchange.cost()
-        if cost is not None:
-            headers.append((b"x-localrouter-cost-usd", format_usd(cost).encode()))
-        now = walk.now()
-        exchange.first_content = now
-        exchange.close("succeeded", status, None, now)
-        await exchange.start(status, headers)
-        await exchange.send({"type": "http.response.body", "body": body})
-
-
-class _Streamed:
-    """A stream: held back until its first content, so that another candidate may still answer."""
-
-    def __init__(self, walk: Walk) -> None:
-        self.head: Head | None = None
-        self._walk = walk
-        self._held: list[bytes] = []
-
-    async def data(self, frame: Data) -> None:
-        exchange = self._walk.exchange
-        payload = frame.payload
-        if frame.content:
-            exchange.delivered += payload.count(exchange.face.event_mark)
-        if not exchange.response_started:
-            self._held.append(payload)
-            if not frame.content:
-                return
-            exchange.first_content = self._walk.now()
-            payload = await self._start()
-        exchange.last_sent = payload
-        await exchange.send({"type": "http.response.body", "body": payload, "more_body": True})
-
-    async def end(self, tail: Tail) -> None:
-        exchange = self._walk.exchange
-        payload = b"" if exchange.response_started else await self._start()
-        exchange.close("succeeded", 200, None, self._walk.now())
-        await exchange.send({"type": "http.response.body", "body": payload + tail.closing})
-
-    async def _start(self) -> bytes:
-        content_type = self.head.content_type if self.head else "text/event-stream; charset=utf-8"
-        headers = [
-            (b"content-type", content_type.encode()),
-            (b"cache-control", b"no-cache"),
-            *self._walk.answer_headers(self.head),
-        ]
-        await self._walk.exchange.start(200, headers)
-        payload = b"".join(self._held)
-        self._held.clear()
-        return payload
-
-
-def _candidate_headers(candidate: Candidate, *, held: bool) -> tuple[tuple[bytes, bytes], ...]:
-    known = _HEADERS.get((id(candidate), held))
-    if known is not None and known[0] is candidate:
-        return known[1]
-    reasons = [f"{reason.strategy}: {reason.because}" for reason in candidate.reasons]
-    reason = "; ".join([_HELD, *reasons] if held else reasons)
-    headers = (
-        (b"x-localrouter-provider", header_value(candidate.provider)),
-        (b"x-localrouter-model", header_value(candidate.model)),
-        *(((b"x-localrouter-reason", header_value(reason)),) if reason else ()),
-    )
-    if len(_HEADERS) >= _MAX_HEADERS:
-        _HEADERS.clear()
-    _HEADERS[id(candidate), held] = (candidate, headers)
-    return headers
-
-
-def header_value(text: str) -> bytes:
-    """Return ``text`` as a header's value: printable ASCII, so nothing a model is called can forge a header."""
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(char if " " <= char <= "~" else "?" for char in text)
-    return text[:1024].encode()

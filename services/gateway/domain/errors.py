@@ -69,13 +69,14 @@ _PASSED_ON = {
 }
 
 
-def upstream_failed(failures: list[tuple[str, Fail]]) -> ApiError:
+def upstream_failed(failures: list[tuple[str, Fail]], *, shown: bool = False) -> ApiError:
     """Return the answer when every attempt failed: the vendor's own words when the request was at fault.
 
-    ``failures`` are ``(model, failure)`` in the order of the attempts; there is at least one.
+    ``failures`` are ``(model, failure)`` in the order of the attempts; there is at least one. ``shown``: the client
+    has a part of the answer, so that its request was right, whatever a vendor says that was asked to go on.
     """
     last = failures[-1][1]
-    if last.kind in _PASSED_ON:
+    if last.kind in _PASSED_ON and not (shown and len(failures) > 1):
         status = last.http_status if last.http_status and 400 <= last.http_status < 500 else 400
         return ApiError(status, last.code or _PASSED_ON[last.kind], last.message, param=last.param)
     attempts = "; ".join(f"{name}: {failure.kind} ({failure.message})" for name, failure in failures)

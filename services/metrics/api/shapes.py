@@ -100,6 +100,8 @@ class AttemptShape(BaseModel):
     tokens: TokenCounts
     cost_usd: CostUsd
     price_version: str | None
+    resumed: bool = Field(description="Whether it went on with the answer of the attempt before, in the same stream")
+    resent: bool = Field(description="Whether it was sent twice: first over a connection the vendor had closed")
 
 
 class RequestShape(BaseModel):
@@ -210,6 +212,8 @@ def _attempt(attempt: Attempt) -> AttemptShape:
         tokens=_tokens(attempt.tokens),
         cost_usd=_cost(attempt.cost),
         price_version=attempt.price_version,
+        resumed=attempt.resumed,
+        resent=attempt.resent,
     )
 
 

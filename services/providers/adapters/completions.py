@@ -133,7 +133,7 @@ class UpstreamCompletions:
             ended = False
             try:
                 if response.status != 200:
-                    yield await self._refused(response, view, credential)
+                    yield await self._refused(response, view, credential, pinned=pinned is not None)
                     return
                 if request.stream and response.content_type == "application/json":
                     yield await _no_stream(response)
@@ -146,6 +146,7 @@ class UpstreamCompletions:
                     upstream_request_id=response.headers.get("x-request-id") or response.headers.get("request-id"),
                     credential_id=identity,
                     dropped_params=out.dropped,
+                    resent=response.resent,
                 )
                 if not request.stream:
                     watchdog.arm(total_at)
@@ -209,7 +210,7 @@ class UpstreamCompletions:
             connect_s=limits.connect_ms / 1_000,
         )
 
-    async def _refused(self, response: Answer, view: ProviderView, credential: Usable | None) -> Fail:
+    async def _refused(self, response: Answer, view: ProviderView, credential: Usable | None, *, pinned: bool) -> Fail:
         failure = failed(
             response.status,
             await _error_body(response),
@@ -218,9 +219,10 @@ class UpstreamCompletions:
             credential_id=credential.id if credential else None,
             secret=credential.secret.reveal() if credential else None,
         )
-        if credential is not None and failure.kind in _REJECTED:
-            self._credentials.reject(credential.id)
-        return failure
+        if credential is None or failure.kind not in _REJECTED:
+            return failure
+        self._credentials.reject(credential.id)
+        return msgspec.structs.replace(failure, rotated=not pinned and self._credentials.has_another(view))
 
 
 async def _no_stream(response: Answer) -> Fail:

@@ -55,6 +55,10 @@ class Credentials:
         """The vendor refused this credential."""
         self._rejected.add(credential_id)
 
+    def has_another(self, view: ProviderView) -> bool:
+        """Whether a provider has a credential that no vendor refused."""
+        return any(found.id not in self._rejected for found in view.credentials.values())
+
     def accept(self, credential_id: str) -> None:
         """The vendor took this credential."""
         self._rejected.discard(credential_id)

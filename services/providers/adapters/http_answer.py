@@ -56,6 +56,7 @@ class Answer:
         "_whole",
         "began",
         "headers",
+        "resent",
         "status",
     )
 
@@ -65,6 +66,8 @@ class Answer:
         """By name in lower case; of several with one name the first."""
         self.began = False
         """Whether a byte of it came."""
+        self.resent = False
+        """Whether it was asked for twice."""
         self._line = line
         self._loop = loop
         self._parser = httptools.HttpResponseParser(self)

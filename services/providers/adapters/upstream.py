@@ -204,6 +204,7 @@ class Upstream:
         loop = asyncio.get_running_loop()
         pool = local, url.secure, url.host, url.port
         connection = pools.take(pool)
+        kept = connection is not None
         if connection is not None:
             answer = connection.ask(request, loop)
             try:
@@ -219,6 +220,7 @@ class Upstream:
                 return answer
         connection = await self._connect(pools, pool, connect_s)
         answer = connection.ask(request, loop)
+        answer.resent = kept
         try:
             await answer.head()
         except BaseException:

@@ -80,6 +80,11 @@ class Fallback(Shape):
     first_token_slow_ms: int = 120_000
     idle_ms: int = 30_000
     total_ms: int = 600_000
+    backoff_ms: int = Field(default=300, description="Before the first retry; doubled for each further one")
+    short_retry_after_ms: int = Field(default=2_000, description="A vendor's Retry-After up to this is waited for")
+    retry_share: FiniteFloat = Field(
+        default=0.2, description="Part of a provider's requests in a minute that may be tried again there"
+    )
 
 
 class RouterIn(Shape):

@@ -153,7 +153,6 @@ def problem_of(spec: RouterSpec) -> Refusal | None:
         or _selection_problem(spec)
         or _filters_problem(spec.filters)
         or _fallback_problem(spec.fallback)
-        or _unsupported(spec)
     )
 
 
@@ -256,10 +255,11 @@ def _fallback_problem(fallback: Fallback) -> Refusal | None:
     for name, most in limits.items():
         if not 1 <= getattr(fallback, name) <= most:
             return _invalid("invalid_fallback", f"fallback.{name}: 1 to {most} is allowed")
+    for name, least, most in _RETRYING:
+        if not least <= getattr(fallback, name) <= most:
+            return _invalid("invalid_fallback", f"fallback.{name}: {least} to {most} is allowed")
     return None
 
 
-def _unsupported(spec: RouterSpec) -> Refusal | None:
-    if spec.on_cut != "error":
-        return _invalid("not_supported", f"on_cut: {spec.on_cut!r} is not supported yet, only 'error'")
-    return None
+_RETRYING: Final = (("backoff_ms", 1, 5_000), ("short_retry_after_ms", 0, 30_000), ("retry_share", 0, 1))
+"""Name, least and most."""

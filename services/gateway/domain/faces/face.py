@@ -40,6 +40,8 @@ class Face:
     """An error as the last event of a running stream; the third argument is what was sent last."""
     event_mark: bytes = b"data:"
     """What every event of a stream holds once."""
+    comment: bytes = b": still waiting\n\n"
+    """What a stream may hold that no client takes for an event; empty: there is no such thing."""
     key_headers: frozenset[bytes] = field(default_factory=frozenset[bytes])
     """Headers besides ``authorization`` that may carry the key, in lower case."""
     passed_headers: frozenset[bytes] = field(default_factory=frozenset[bytes])

@@ -28,5 +28,6 @@ OLLAMA: Final = Face(
     error_body=_error_body,
     error_event=_error_event,
     event_mark=b"\n",
+    comment=b"",
     keyless=True,
 )
