@@ -104,7 +104,8 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     model: str
     """The model, as LocalRouter names it; what a translated answer carries."""
     dialect: str
-    """The client's dialect: ``openai_chat`` or ``openai_completions``."""
+    """The client's dialect: ``openai_chat``, ``openai_completions``, ``openai_responses``, ``openai_embeddings``,
+    ``anthropic_messages``, ``anthropic_count_tokens``, ``ollama_chat``, ``ollama_generate`` or ``ollama_embed``."""
     body: dict[str, Any]
     """The client's request, parsed once."""
     stream: bool = False

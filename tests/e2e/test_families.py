@@ -259,6 +259,24 @@ def test_a_response_goes_on_at_the_vendor_that_keeps_it(
             gpt.responses.create(model=translated.model, input="And on?", previous_response_id=translated.id)
 
 
+def test_anthropics_own_headers_reach_a_vendor_of_its_dialect(
+    system: System, key: str, providers: dict[str, str], replay: Wall
+) -> None:
+    with anthropic.Anthropic(base_url=system.url, api_key=key, max_retries=0) as claude:
+        for family in ("anthropic", "openai"):
+            claude.messages.create(
+                model=f"{providers[family]}/{CHAT}",
+                max_tokens=10,
+                messages=[{"role": "user", "content": SAID}],
+                extra_headers={"anthropic-beta": "context-1m-2025-08-07"},
+            )
+    there, elsewhere = (dict(attempt["headers"]) for attempt in replay.attempts())
+    assert there["anthropic-beta"] == "context-1m-2025-08-07"
+    assert there["x-api-key"] == "vendor-secret"
+    assert "anthropic-beta" not in elsewhere
+    assert key not in str(there) + str(elsewhere)
+
+
 def test_what_a_vendor_cannot_say_is_refused_by_name_or_dropped_by_name(
     system: System, key: str, providers: dict[str, str], replay: Wall
 ) -> None:
