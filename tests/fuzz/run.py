@@ -66,7 +66,14 @@ def _guided(name: str, size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for place, seed in enumerate(seeds()):
             (Path(folder) / str(place)).write_bytes(seed)
-        limits = ["-max_len=16384", "-len_control=0", "-timeout=5", f"-rss_limit_mb={_MOST_MB}", "-verbosity=0"]
+        limits = [
+            "-max_len=16384",
+            "-len_control=0",
+            "-timeout=5",
+            f"-rss_limit_mb={_MOST_MB}",
+            "-verbosity=0",
+            f"-artifact_prefix={folder}/",
+        ]
         atheris.Setup([sys.argv[0], folder, *limits], one)
         atheris.Fuzz()
 
