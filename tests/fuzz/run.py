@@ -52,6 +52,7 @@ def _guided(name: str, size: int) -> None:
     with atheris.instrument_imports(include=["services.providers", "shared.contracts"]):
         from tests.fuzz.targets import targets
     target = targets()[name]
+    folder = tempfile.TemporaryDirectory()
     fed = count = 0
 
     def one(data: bytes) -> None:
@@ -60,22 +61,15 @@ def _guided(name: str, size: int) -> None:
         fed += len(data)
         count += 1
         if fed >= size:
+            folder.cleanup()
             _report(name, fed, count)
             os._exit(0)
 
-    with tempfile.TemporaryDirectory() as folder:
-        for place, seed in enumerate(seeds()):
-            (Path(folder) / str(place)).write_bytes(seed)
-        limits = [
-            "-max_len=16384",
-            "-len_control=0",
-            "-timeout=5",
-            f"-rss_limit_mb={_MOST_MB}",
-            "-verbosity=0",
-            f"-artifact_prefix={folder}/",
-        ]
-        atheris.Setup([sys.argv[0], folder, *limits], one)
-        atheris.Fuzz()
+    for place, seed in enumerate(seeds()):
+        (Path(folder.name) / str(place)).write_bytes(seed)
+    limits = ["-max_len=16384", "-len_control=0", "-timeout=5", f"-rss_limit_mb={_MOST_MB}", "-verbosity=0"]
+    atheris.Setup([sys.argv[0], folder.name, *limits, f"-artifact_prefix={folder.name}/"], one)
+    atheris.Fuzz()
 
 
 def _one(name: str, size: int) -> None:
