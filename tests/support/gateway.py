@@ -26,16 +26,19 @@ from shared.runtime.clock import SYSTEM_CLOCK, new_id
 
 ADMIN = {"authorization": "Bearer the-admin-token"}
 PRICES = Prices(input=150_000_000_000, output=600_000_000_000, cached=75_000_000_000)
+_PREFILL = (Capability.PREFILL,)
 USED = Tokens(input=100, cached=20, output=30, source="provider")
 
 
-def model(provider: str, native_id: str, *, prices: Prices | None = PRICES, context: int = 8_000) -> Model:
+def model(
+    provider: str, native_id: str, *, prices: Prices | None = PRICES, context: int = 8_000, prefill: bool = False
+) -> Model:
     return Model(
         id=f"{provider}/{native_id}",
         provider_id=f"id-of-{provider}",
         provider=provider,
         native_id=native_id,
-        capabilities=(Capability.CHAT, Capability.COMPLETION, Capability.TOOLS),
+        capabilities=(Capability.CHAT, Capability.COMPLETION, Capability.TOOLS, *_PREFILL[:prefill]),
         context_window=context,
         prices=prices,
         price_version="test-1",
