@@ -1,114 +1,20 @@
 """Every way in which a vendor fails, seen by the client, by the vendor and by the ledger."""
 
-import itertools
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.support.raw_http import CHAT, Answer, Raw, ask, post, running
+from tests.support.raw_http import CHAT, Raw, ask, post
+from tests.support.routes import TEN, WORDS, Route, error, events, outcomes, over, text, two_providers, without_resent
 from tests.support.system import System, Wall, until
-
-LIMITS = {"first_token_ms": 400, "first_token_slow_ms": 400, "idle_ms": 400, "total_ms": 10_000}
-WORDS = [f"w{index}" for index in range(10)]
-TEN = {"text": " ".join(WORDS), "events": 10}
-COUNT = itertools.count()
-
-
-@dataclass(frozen=True)
-class Route:
-    """A router over two providers of one model each, with short limits, and the key that leads to it."""
-
-    system: System
-    vendor: Wall
-    auth: str
-    first: str
-    second: str
-
-    def ask(self, *, stream: bool, **fields: Any) -> Answer:
-        """Ask for an answer."""
-        body = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}], "stream": stream, **fields}
-        return ask(self.system.url, post(CHAT, body, self.auth))
-
-    def fails(self, *behaviours: dict[str, Any], model: str = "small", repeat: bool = False) -> None:
-        """Say how the first provider (or the second, with ``model="large"``) fails."""
-        self.vendor.script(*behaviours, model=model, repeat=repeat)
-
-    def tried(self) -> list[str]:
-        """Return the models that the vendor was asked for, in order."""
-        return [attempt["model"] for attempt in self.vendor.attempts()]
-
-    def record(self, answer: Answer) -> dict[str, Any]:
-        """Return the one record of an answer."""
-        wanted = answer.header("x-request-id")
-        found = until(
-            lambda: [item for item in self.system.items("requests") if item["id"] == wanted], "the record is there"
-        )
-        assert len(found) == 1
-        return self.system.http.get(f"/requests/{wanted}").json()
 
 
 @pytest.fixture
 def route(system: System, vendor: Wall) -> Iterator[Route]:
     """Two providers nobody has failed yet."""
-    number = next(COUNT)
-    first, second = f"first-{number}", f"second-{number}"
-    system.provider(vendor.url, first, ["small"])
-    system.provider(vendor.url, second, ["large"])
-    models = [f"{first}/small", f"{second}/large"]
-    order = {"mode": "manual", "models": models}
-    router = system.create("routers", name=f"Two {number}", order=order, fallback=LIMITS)
-    target = {"router": router["slug"]}
-    made = until(
-        lambda: (got := system.http.post("/keys", json={"target": target})).status_code == 201 and got, "a key"
-    )
-    auth = f"Authorization: Bearer {made.json()['key']}"
-    until(
-        lambda: (
-            f"router/{router['slug']}"
-            in ask(system.url, post("/v1/models", b"", auth).replace(b"POST", b"GET", 1)).body.decode()
-        ),
-        "the plan is there",
-    )
-    vendor.reset()
-    yield Route(system, vendor, auth, *models)
-    until(lambda: running(system) == 0, "every request is over")
-
-
-def events(answer: Answer) -> list[Any]:
-    """Return the events of a stream, decoded; ``[DONE]`` as a text."""
-    data = [line[6:] for line in answer.body.decode().splitlines() if line.startswith("data: ")]
-    return [line if line == "[DONE]" else json.loads(line) for line in data]
-
-
-def text(answer: Answer, *, stream: bool) -> str:
-    """Return what the model said."""
-    if not stream:
-        return answer.json()["choices"][0]["message"]["content"]
-    shown = [event for event in events(answer) if event != "[DONE]" and event.get("choices")]
-    return "".join(event["choices"][0]["delta"].get("content") or "" for event in shown)
-
-
-def error(status: int, **fields: Any) -> dict[str, Any]:
-    return {"status": status, "error": {"message": "scripted failure", **fields}}
-
-
-def over(attempt: dict[str, Any]) -> bool:
-    """Whether the vendor is rid of an attempt: answered to its end, or its socket closed."""
-    return bool(attempt["finished_at"] or attempt["closed_at"])
-
-
-def without_resent(tried: list[str], how: dict[str, Any]) -> list[str]:
-    """Return what was tried less what was sent twice: a kept connection that ends without a byte may be stale."""
-    if how.get("where") != "before_headers":
-        return tried
-    return [model for model, group in itertools.groupby(tried) for _ in range(min(2, len(list(group))))]
-
-
-def outcomes(record: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(attempt["model"], attempt["outcome"]) for attempt in record["attempts"]]
+    with two_providers(system, vendor) as made:
+        yield made
 
 
 PASSED_ON: list[tuple[str, dict[str, Any], list[str], str]] = [
