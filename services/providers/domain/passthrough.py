@@ -11,10 +11,11 @@ import msgspec
 
 from services.providers.domain.dialect import malformed
 from services.providers.domain.errors import UNREADABLE, error_in_answer, read_error
-from services.providers.domain.sse import DONE, EventTooLarge, Framer, event_data, split_events
+from services.providers.domain.side_reader import SideReader, not_read
+from services.providers.domain.sse import DONE, event_data, split_events
 from services.providers.domain.usage import openai_usage, settled
-from shared.contracts.frames import Completion, Data, Fail, FailureKind, Frame, Tail
-from shared.contracts.usage import NO_TOKENS, Tokens
+from shared.contracts.frames import Completion, Data, Fail, Frame, Tail
+from shared.contracts.usage import Tokens
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -77,51 +78,15 @@ _EMPTY_ENDINGS: Final = ("length", "content_filter")
 """Finish reasons with which an answer may be empty and still be one."""
 
 
-class StreamReader:
+class StreamReader(SideReader):
     """Reads one streamed answer of OpenAI's chat or completions."""
 
-    __slots__ = ("_answered", "_content", "_events", "_finish", "_framer", "_request", "_size", "_usage")
+    __slots__ = ("_finish", "_usage")
 
     def __init__(self, request: Completion) -> None:
-        self._request = request
-        self._framer = Framer()
+        super().__init__(request)
         self._usage: Tokens | None = None
-        self._answered: str | None = None
         self._finish: str | None = None
-        self._content = False
-        self._events = 0
-        self._size = 0
-
-    @property
-    def alive(self) -> bool:
-        """Whether content or reasoning came."""
-        return self._size > 0
-
-    def feed(self, data: bytes) -> list[Frame]:
-        """Take bytes; see ``Reader``."""
-        try:
-            whole = self._framer.feed(data)
-        except EventTooLarge:
-            return [self._fail(malformed("the vendor sent an event of more than 1 MiB"))]
-        return self._read(whole) if whole else []
-
-    def finish(self) -> list[Frame]:
-        """Take the end of the connection; see ``Reader``."""
-        rest = self._framer.rest().strip(b"\r\n")
-        frames = self._read(rest + b"\n\n") if rest else []
-        if frames and isinstance(frames[-1], Tail | Fail):
-            return frames
-        if self._finish is not None:
-            return [*frames, self._end()]
-        if not self._events:
-            return [*frames, malformed("the vendor ended the stream before it began")]
-        return [*frames, self._fail(Fail(kind=FailureKind.CUT, message="the vendor's stream ended in the middle"))]
-
-    def tokens(self) -> Tokens:
-        """Return the tokens so far; see ``Reader``."""
-        if self._usage is None and not self._size:
-            return NO_TOKENS
-        return settled(self._usage, self._request.body, self._size, whole=False)
 
     def _read(self, whole: bytes) -> list[Frame]:
         done = whole.endswith(DONE)
@@ -129,7 +94,7 @@ class StreamReader:
         answers = _plain_answers(body)
         if answers is None:
             return self._read_each(whole)
-        self._events += len(answers)
+        self._began = True
         shown = [self._take(answer) for answer in answers]
         if not all(shown):
             body = b"".join(event for event, show in zip(split_events(body), shown, strict=True) if show)
@@ -146,20 +111,20 @@ class StreamReader:
                 kept.append(event)
                 continue
             if data.strip() == b"[DONE]":
-                return [*self._data(kept), self._end()]
+                return [*self._passed(kept), self._end()]
             try:
                 answer = _DECODER.decode(data)
             except UNREADABLE:
-                return [*self._data(kept), self._fail(_not_read(data))]
+                return [*self._passed(kept), self._fail(not_read(data))]
             error = _error_in(answer, data)
             if error is not None:
-                return [*self._data(kept), self._fail(error)]
-            self._events += 1
+                return [*self._passed(kept), self._fail(error)]
+            self._began = True
             if self._take(answer):
                 kept.append(event)
         if len(kept) == len(events):
             return [Data(whole, content=self._content)]
-        return self._data(kept)
+        return self._passed(kept)
 
     def _take(self, answer: _Answer) -> bool:
         """Note what a chunk says; return whether the client sees it."""
@@ -196,21 +161,16 @@ class StreamReader:
         self._size += content + reasoning
         self._content = self._content or bool(content)
 
-    def _data(self, kept: list[bytes]) -> list[Frame]:
-        return [Data(b"".join(kept), content=self._content)] if kept else []
+    def _is_over(self) -> bool:
+        return self._finish is not None
 
-    def _end(self) -> Tail | Fail:
+    def _said(self) -> Tokens | None:
+        return self._usage
+
+    def _end(self, closing: bytes = DONE) -> Tail | Fail:
         if not self._content and not _may_be_empty(self._request, self._finish):
             return self._fail(malformed("the vendor's answer holds no content"))
-        return Tail(
-            tokens=settled(self._usage, self._request.body, self._size, whole=True),
-            answered=self._answered,
-            finish_reason=self._finish,
-            closing=DONE,
-        )
-
-    def _fail(self, failure: Fail) -> Fail:
-        return msgspec.structs.replace(failure, tokens=self.tokens())
+        return self._whole(self._finish, closing)
 
 
 def _plain_answers(body: bytes) -> list[_Answer] | None:
@@ -250,7 +210,7 @@ def read_whole(request: Completion, body: bytes) -> list[Frame]:
     try:
         answer = _DECODER.decode(body)
     except UNREADABLE:
-        return [_not_read(body)]
+        return [not_read(body)]
     error = _error_in(answer, body)
     if error is not None:
         return [error]
@@ -291,12 +251,3 @@ def _error_in(answer: _Answer, raw: bytes) -> Fail | None:
     except UNREADABLE:  # what the typed reading skips is not checked to be UTF-8
         return malformed("the vendor's answer is not JSON of this dialect")
     return None if error is None else error_in_answer(error)
-
-
-def _not_read(body: bytes) -> Fail:
-    """The bytes do not read as this dialect: an error of another shape, or nothing at all."""
-    try:
-        error = read_error(msgspec.json.decode(body))
-    except UNREADABLE:
-        error = None
-    return malformed("the vendor's answer is not JSON of this dialect") if error is None else error_in_answer(error)

@@ -10,11 +10,12 @@ import msgspec
 from services.providers.domain.canonical import Json
 from services.providers.domain.dialect import malformed
 from services.providers.domain.dialects.anthropic_messages.usage import usage_of
-from services.providers.domain.errors import UNREADABLE, error_in_answer, error_of, read_error
-from services.providers.domain.sse import EventTooLarge, Framer, event_data, split_events
+from services.providers.domain.errors import UNREADABLE, error_in_answer, error_of
+from services.providers.domain.side_reader import SideReader, not_read
+from services.providers.domain.sse import event_data, split_events
 from services.providers.domain.usage import settled
-from shared.contracts.frames import Completion, Data, Fail, FailureKind, Frame, Tail
-from shared.contracts.usage import NO_TOKENS, Tokens
+from shared.contracts.frames import Completion, Data, Fail, Frame, Tail
+from shared.contracts.usage import Tokens
 
 _OURS: Final = ("models",)
 _MAY_BE_EMPTY: Final = ("max_tokens", "refusal", "pause_turn", "model_context_window_exceeded")
@@ -73,53 +74,22 @@ def request_body(request: Completion, quirks: frozenset[str]) -> Json:
     return body
 
 
-class StreamReader:
+class StreamReader(SideReader):
     """Reads one streamed answer; see ``Reader``."""
 
-    __slots__ = ("_answered", "_began", "_content", "_finish", "_framer", "_request", "_size", "_usage")
+    __slots__ = ("_finish", "_usage")
 
     def __init__(self, request: Completion) -> None:
-        self._request = request
-        self._framer = Framer()
+        super().__init__(request)
         self._usage: Json = {}
-        self._answered: str | None = None
         self._finish: str | None = None
-        self._began = False
-        self._content = False
-        self._size = 0
-
-    @property
-    def alive(self) -> bool:
-        """Whether content or reasoning came."""
-        return self._size > 0
-
-    def feed(self, data: bytes) -> list[Frame]:
-        """Take bytes."""
-        try:
-            whole = self._framer.feed(data)
-        except EventTooLarge:
-            return [self._fail(malformed("the vendor sent an event of more than 1 MiB"))]
-        return self._read(whole) if whole else []
-
-    def finish(self) -> list[Frame]:
-        """Take the end of the connection."""
-        rest = self._framer.rest().strip(b"\r\n")
-        frames = self._read(rest + b"\n\n") if rest else []
-        if frames and isinstance(frames[-1], Tail | Fail):
-            return frames
-        if self._finish is not None:
-            return [*frames, self._end(b"")]
-        if not self._began:
-            return [*frames, malformed("the vendor ended the stream before it began")]
-        return [*frames, self._fail(Fail(kind=FailureKind.CUT, message="the vendor's stream ended in the middle"))]
 
     def tokens(self) -> Tokens:
-        """Return the tokens so far."""
-        said = usage_of(self._usage)
-        if said is None and not self._size:
-            return NO_TOKENS
-        if said is not None and self._finish is None:
-            said = msgspec.structs.replace(said, output=0, source="partial")
+        """Return the tokens so far: the output is counted at the end alone."""
+        said = self._said()
+        if said is None or self._finish is not None:
+            return super().tokens()
+        said = msgspec.structs.replace(said, output=0, source="partial")
         return settled(said, self._request.body, self._size, whole=False)
 
     def _read(self, whole: bytes) -> list[Frame]:
@@ -131,12 +101,12 @@ class StreamReader:
             try:
                 event = _EVENT(data)
             except UNREADABLE:
-                return [*self._data(events[:place]), self._fail(_not_read(data))]
+                return [*self._passed(events[:place]), self._fail(not_read(data))]
             if event.type == "message_stop":
-                return [*self._data(events[:place]), self._end(raw)]
+                return [*self._passed(events[:place]), self._end(raw)]
             if event.type == "error" or (not event.type and event.error):
                 failure = error_in_answer(error_of(event.error or msgspec.json.decode(data)))
-                return [*self._data(events[:place]), self._fail(failure)]
+                return [*self._passed(events[:place]), self._fail(failure)]
             self._take(event)
         return [Data(whole, content=self._content)]
 
@@ -168,21 +138,16 @@ class StreamReader:
         if isinstance(usage, dict):
             self._usage |= {name: value for name, value in cast("Json", usage).items() if value is not None}
 
-    def _data(self, events: list[bytes]) -> list[Frame]:
-        return [Data(b"".join(events), content=self._content)] if events else []
+    def _is_over(self) -> bool:
+        return self._finish is not None
 
-    def _end(self, closing: bytes) -> Tail | Fail:
+    def _said(self) -> Tokens | None:
+        return usage_of(self._usage)
+
+    def _end(self, closing: bytes = b"") -> Tail | Fail:
         if not self._content and self._finish not in _MAY_BE_EMPTY:
             return self._fail(malformed("the vendor's answer holds no content"))
-        return Tail(
-            tokens=settled(usage_of(self._usage), self._request.body, self._size, whole=True),
-            answered=self._answered,
-            finish_reason=self._finish,
-            closing=closing,
-        )
-
-    def _fail(self, failure: Fail) -> Fail:
-        return msgspec.structs.replace(failure, tokens=self.tokens())
+        return self._whole(self._finish, closing)
 
 
 def _weight(block: _Block | None) -> tuple[int, int]:
@@ -201,9 +166,9 @@ def read_whole(request: Completion, body: bytes) -> list[Frame]:
     try:
         answer = _ANSWER(body)
     except UNREADABLE:
-        return [_not_read(body)]
+        return [not_read(body)]
     if answer.type == "error" or answer.error or answer.content is None:
-        return [_not_read(body)]
+        return [not_read(body)]
     weights = [_weight(block) for block in answer.content]
     content = sum(held for held, _ in weights)
     finish = answer.stop_reason if isinstance(answer.stop_reason, str) else None
@@ -216,11 +181,3 @@ def read_whole(request: Completion, body: bytes) -> list[Frame]:
         finish_reason=finish,
     )
     return [Data(body, content=True), tail]
-
-
-def _not_read(body: bytes) -> Fail:
-    try:
-        error = read_error(msgspec.json.decode(body))
-    except UNREADABLE:
-        error = None
-    return malformed("the vendor's answer is not JSON of its dialect") if error is None else error_in_answer(error)

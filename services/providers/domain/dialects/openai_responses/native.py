@@ -12,10 +12,11 @@ from services.providers.domain.canonical import SEAL, Json, Refused
 from services.providers.domain.dialect import Outgoing, malformed
 from services.providers.domain.dialects.openai_responses.answer import finish_of, text_in, usage_of
 from services.providers.domain.dialects.openai_responses.names import made_here
-from services.providers.domain.errors import UNREADABLE, error_in_answer, error_of, read_error
-from services.providers.domain.sse import EventTooLarge, Framer, event_data, parse_event, split_events
+from services.providers.domain.errors import UNREADABLE, error_in_answer, error_of
+from services.providers.domain.side_reader import SideReader, not_read
+from services.providers.domain.sse import event_data, parse_event, split_events
 from services.providers.domain.usage import settled
-from shared.contracts.frames import Completion, Data, Fail, FailureKind, Frame, Tail
+from shared.contracts.frames import Completion, Data, Fail, Frame, Tail
 from shared.contracts.response_id import Place, decode_response_id, encode_response_id, why_not_previous
 from shared.contracts.usage import NO_TOKENS, Tokens
 
@@ -128,51 +129,18 @@ class _Names:
         return found[0] if known is None else b'"%b"%b%b' % (name, colon, known)
 
 
-class StreamReader:
+class StreamReader(SideReader):
     """Reads one streamed answer; see ``Reader``."""
 
-    __slots__ = ("_answered", "_content", "_events", "_framer", "_made", "_names", "_request", "_size", "_usage")
+    __slots__ = ("_made", "_names", "_response", "_usage")
 
     def __init__(self, request: Completion, credential_id: str | None = None) -> None:
-        self._request = request
+        super().__init__(request)
         self._names = _Names(request, credential_id)
-        self._framer = Framer()
         self._usage: Tokens | None = None
-        self._answered: str | None = None
+        self._response: Json = {}
         self._made: set[str] = set()
         """The kinds of items and words that came."""
-        self._content = False
-        self._events = 0
-        self._size = 0
-
-    @property
-    def alive(self) -> bool:
-        """Whether content or reasoning came."""
-        return self._size > 0
-
-    def feed(self, data: bytes) -> list[Frame]:
-        """Take bytes; see ``Reader``."""
-        try:
-            whole = self._framer.feed(data)
-        except EventTooLarge:
-            return [self._fail(malformed("the vendor sent an event of more than 1 MiB"))]
-        return self._read(whole) if whole else []
-
-    def finish(self) -> list[Frame]:
-        """Take the end of the connection; see ``Reader``."""
-        rest = self._framer.rest().strip(b"\r\n")
-        frames = self._read(rest + b"\n\n") if rest else []
-        if frames and isinstance(frames[-1], Tail | Fail):
-            return frames
-        if not self._events:
-            return [*frames, malformed("the vendor ended the stream before it began")]
-        return [*frames, self._fail(Fail(kind=FailureKind.CUT, message="the vendor's stream ended in the middle"))]
-
-    def tokens(self) -> Tokens:
-        """Return the tokens so far; see ``Reader``."""
-        if self._usage is None and not self._size:
-            return NO_TOKENS
-        return settled(self._usage, self._request.body, self._size, whole=False)
 
     def _read(self, whole: bytes) -> list[Frame]:
         passed: list[bytes] = []
@@ -184,8 +152,8 @@ class StreamReader:
             try:
                 found = _DECODE(data)
             except UNREADABLE:
-                return [*self._passed(passed), self._fail(_not_read(data))]
-            self._events += 1
+                return [*self._passed(passed), self._fail(not_read(data))]
+            self._began = True
             kind, delta = found.type, found.delta
             if type(delta) is str:
                 self._size += len(delta)
@@ -199,7 +167,8 @@ class StreamReader:
                 response = cast("Json", found.response)
                 event = self._names.put(event, response)
                 if kind in ("response.completed", "response.incomplete"):
-                    return [*self._passed(passed), self._end(response, event)]
+                    self._response = response
+                    return [*self._passed(passed), self._end(event)]
                 if kind == "response.failed":
                     error = response.get("error") or "the vendor's response failed"
                     return [*self._passed(passed), self._fail(error_in_answer(error_of(error)))]
@@ -223,26 +192,22 @@ class StreamReader:
             self._size += 1
             self._made.add(kind)
 
-    def _passed(self, events: list[bytes]) -> list[Frame]:
-        payload = events[0] if len(events) == 1 else b"".join(events)
-        return [Data(payload, content=self._content)] if payload else []
+    def _is_over(self) -> bool:
+        return False  # the end is an event of its own, and holds the whole response
 
-    def _end(self, response: Json, event: bytes) -> Tail | Fail:
+    def _said(self) -> Tokens | None:
+        return self._usage
+
+    def _end(self, closing: bytes = b"") -> Tail | Fail:
+        response = self._response
         self._usage = usage_of(response.get("usage")) or self._usage
         if not self._content and response.get("status") != "incomplete":
             return self._fail(malformed("the vendor's answer holds no content"))
+        self._answered = text_in(response, "model")
         finish = finish_of(
             response, called="function_call" in self._made, refused="response.refusal.delta" in self._made
         )
-        return Tail(
-            tokens=settled(self._usage, self._request.body, self._size, whole=True),
-            answered=text_in(response, "model"),
-            finish_reason=finish.value,
-            closing=event,
-        )
-
-    def _fail(self, failure: Fail) -> Fail:
-        return msgspec.structs.replace(failure, tokens=self.tokens())
+        return self._whole(finish.value, closing)
 
 
 def _data(event: bytes) -> bytes | None:
@@ -261,15 +226,15 @@ def read_whole(request: Completion, body: bytes, *, credential_id: str | None = 
     try:
         parsed: Any = _DECODE_WHOLE(body)
     except UNREADABLE:
-        return [_not_read(body)]
+        return [not_read(body)]
     if not isinstance(parsed, dict):
-        return [_not_read(body)]
+        return [not_read(body)]
     response = cast("Json", parsed)
     if response.get("error") or response.get("status") == "failed":
         return [error_in_answer(error_of(response.get("error") or "the vendor's response failed"))]
     output = response.get("output")
     if not isinstance(output, list):
-        return [_not_read(body)]
+        return [not_read(body)]
     kinds, size = _weighed(cast("list[Any]", output))
     status = response.get("status")
     if not kinds and status != "incomplete" and status not in _RUNNING:
@@ -304,12 +269,3 @@ def _weighed(output: list[Any]) -> tuple[set[str], int]:
         elif kind == "message":
             kinds |= {str(block.get("type")) for block in texts if block.get("text") or block.get("refusal")}
     return kinds, size
-
-
-def _not_read(body: bytes) -> Fail:
-    """The bytes do not read as this dialect: an error of another shape, or nothing at all."""
-    try:
-        error = read_error(_DECODE_WHOLE(body))
-    except UNREADABLE:
-        error = None
-    return malformed("the vendor's answer is not JSON of this dialect") if error is None else error_in_answer(error)
