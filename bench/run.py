@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from bench import load, processes
+from bench import chunks, load, processes
 from bench.bare_proxy import KEY
 
 ON = "key check, routing, health, limits on time and size, usage record to the journal and the log, ledger, access log"
@@ -237,8 +237,10 @@ def main() -> None:
         if router is not None:
             print(ledger(router, results.answered["localrouter"]))
             print(f"after the load: {router.pss_mb():.0f} MB PSS")
+    print("\nwhat a chunk of a stream costs, passed through and translated:")
+    print(chunks.table())
     if not options.without_download:
-        print(f"download of make up without the local model: {download()}")
+        print(f"\ndownload of make up without the local model: {download()}")
 
 
 if __name__ == "__main__":
