@@ -42,6 +42,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Candidates of one band are equals until the request itself decides; see ``Plan.spread``."""
     weight: float = 1.0
     """Its share of its band's requests where the spread is ``weighted``."""
+    ttft_s: int | None = None
+    """How long its first token usually takes, in whole seconds rounded up, where it was measured and is more than one:
+    coarse, so that a plan does not change with every measurement."""
 
 
 class LeftOut(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,5 +1,6 @@
 """From a router's specification and the catalog to its plan: selected, filtered, ordered, cut to size, explained."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -42,7 +43,7 @@ def compile_plan(
         Plan(
             router_id=router_id,
             slug=spec.slug,
-            candidates=tuple(_candidate(arranged, place, model) for place, model in enumerate(kept, 1)),
+            candidates=tuple(_candidate(arranged, evidence, place, model) for place, model in enumerate(kept, 1)),
             left_out=omitted.summary(),
             fallback=spec.fallback,
             on_cut=spec.on_cut,
@@ -53,8 +54,11 @@ def compile_plan(
     )
 
 
-def _candidate(arranged: Arranged, place: int, model: Model) -> Candidate:
+def _candidate(arranged: Arranged, evidence: Evidence, place: int, model: Model) -> Candidate:
     found = candidate_of(model, arranged.explain(place, model))
+    speed = evidence.speeds.get(model.id)
+    if speed is not None and speed.ttft_ms is not None and speed.ttft_ms > 1_000:
+        found = msgspec.structs.replace(found, ttft_s=math.ceil(speed.ttft_ms / 1_000))
     if not arranged.spread:
         return found
     return msgspec.structs.replace(found, band=arranged.bands[model.id], weight=arranged.weigh(model.id))

@@ -6,8 +6,11 @@ from typing import Final
 
 from shared.contracts.config import Fallback
 from shared.contracts.frames import Fail, FailureKind, Partial
+from shared.contracts.plan import Candidate
 
 _BACKOFF_CAP_MS: Final = 5_000
+_TAIL: Final = 3
+"""The 99th percentile of times to the first token, in means: they are about log-normal with a sigma of 0.5."""
 _PASSING: Final = frozenset({FailureKind.CONNECT, FailureKind.CUT, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED})
 """What often passes by itself: worth one more try at the same candidate."""
 _STRAINED: Final = _PASSING | {FailureKind.RATE_LIMITED, FailureKind.MALFORMED}
@@ -111,6 +114,18 @@ def _delay_ms(fail: Fail, fallback: Fallback, candidate_attempts: int, pause_ms:
 def backoff_ms(attempts: int, jitter: float, first_ms: int = 300) -> int:
     """Return the wait after ``attempts`` attempts: ``first_ms`` doubled each time, at most 5 s, spread by ±20 %."""
     return int(min(first_ms * 2 ** (attempts - 1), _BACKOFF_CAP_MS) * (0.8 + 0.4 * jitter))
+
+
+def first_token_ms(candidate: Candidate, fallback: Fallback, *, last: bool) -> int:
+    """Return how long a candidate's first token is waited for; ``last``: nobody comes after it.
+
+    The larger of the router's limit and twice what all but one in a hundred of this model's answers need, which is
+    taken for three times the mean that was measured. Who may have to load or to think first, and the last, get longer.
+    """
+    if last or candidate.local or "reasoning" in candidate.capabilities:
+        return fallback.first_token_slow_ms
+    measured_ms = 2 * _TAIL * 1_000 * (candidate.ttft_s or 0)
+    return max(fallback.first_token_ms, min(measured_ms, fallback.first_token_slow_ms))
 
 
 def smallest_retry_after_ms(failures: Iterable[Fail]) -> int | None:

@@ -22,12 +22,14 @@ class HealthOverlay:
 
     states: dict[str, ProviderHealth] = field(default_factory=dict[str, ProviderHealth])
     reasons: dict[str, str] = field(default_factory=dict[str, str])
-    epochs: dict[str, int] = field(default_factory=dict[str, int])
+    epochs: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """Fence and epoch."""
 
     def take(self, changed: HealthChanged) -> None:
-        """Take one transition; one of an older epoch changes nothing."""
-        if changed.epoch < self.epochs.get(changed.provider_id, 0):
+        """Take one transition; one of an older fence or epoch changes nothing."""
+        order = changed.fence, changed.epoch
+        if order < self.epochs.get(changed.provider_id, (0, 0)):
             return
-        self.epochs[changed.provider_id] = changed.epoch
+        self.epochs[changed.provider_id] = order
         self.states[changed.provider_id] = ProviderHealth(changed.health, changed.breaker, changed.cool_until)
         self.reasons[changed.provider_id] = changed.reason

@@ -21,7 +21,7 @@ from shared.contracts.frames import Completion, Completions, Data, Fail, Failure
 from shared.contracts.plan import Candidate, Plan
 from shared.kernel.clock import Clock, rfc3339
 from shared.routing.choose import Choice
-from shared.routing.following import GiveUp, NextCandidate, Retry, Step, after_cut, next_step
+from shared.routing.following import GiveUp, NextCandidate, Retry, Step, after_cut, first_token_ms, next_step
 
 Cool = Callable[[str, int], None]
 """Keep requests away from a provider for so many milliseconds."""
@@ -237,7 +237,6 @@ class Walk:
 
     def _completion(self, candidate: Candidate, attempt_id: str, now: float) -> Completion:
         fallback = self._fallback
-        patient = candidate.local or len(self._order) == 1 or "reasoning" in candidate.capabilities
         return Completion(
             attempt_id=attempt_id,
             request_id=self._exchange.id,
@@ -247,7 +246,7 @@ class Walk:
             max_output=candidate.max_output,
             timeouts=Timeouts(
                 connect_ms=fallback.connect_ms,
-                first_token_ms=fallback.first_token_slow_ms if patient else fallback.first_token_ms,
+                first_token_ms=first_token_ms(candidate, fallback, last=len(self._order) == 1),
                 idle_ms=fallback.idle_ms,
                 total_ms=max(1, int((self._until - now) * 1000)),
             ),

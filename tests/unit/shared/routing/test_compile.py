@@ -15,6 +15,7 @@ from shared.contracts.config import (
     Strategy,
 )
 from shared.contracts.plan import MAX_CANDIDATES, LeftOut, Plan, Reason, decode_plan, encode_plan
+from shared.contracts.speed import Speed
 from shared.kernel.errors import ContractBroken
 from shared.routing.compile import candidate_of, compile_plan, direct_plan
 from shared.routing.ordering import Evidence, Score, matcher
@@ -282,3 +283,15 @@ def test_a_strategy_sees_the_evidence():
     compile_plan("id", automatic("looking"), [model("a/1"), model("a/2")], {"looking": looking}, {}, evidence)
     assert seen
     assert all(item is evidence for item in seen)
+
+
+def test_a_candidate_says_how_long_its_first_token_takes_where_that_is_long():
+    speeds = {name: Speed(ttft_ms=ttft) for name, ttft in (("p/a", 900.0), ("p/b", 2_300.0), ("p/c", None))}
+    catalog = [model(name) for name in ("p/a", "p/b", "p/c", "p/d")]
+    plan = compile_plan("id", automatic("size"), catalog, KNOWN, {}, Evidence(speeds=speeds))
+    assert {candidate.model: candidate.ttft_s for candidate in plan.candidates} == {
+        "p/a": None,
+        "p/b": 3,
+        "p/c": None,
+        "p/d": None,
+    }

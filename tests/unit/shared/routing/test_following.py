@@ -4,14 +4,18 @@ from typing import Any
 
 import pytest
 
+from shared.contracts.catalog import Capability
 from shared.contracts.config import Fallback
-from shared.contracts.frames import Fail, FailureKind
+from shared.contracts.frames import Fail, FailureKind, Partial
+from shared.contracts.plan import Candidate
 from shared.routing.following import (
     GiveUp,
     NextCandidate,
     Retry,
     Step,
+    after_cut,
     backoff_ms,
+    first_token_ms,
     next_step,
     smallest_retry_after_ms,
 )
@@ -118,3 +122,69 @@ def test_the_soonest_vendor_says_when_to_come_back():
     failures = [fail(FailureKind.RATE_LIMITED, 9_000), fail(FailureKind.TIMEOUT), fail(FailureKind.OVERLOADED, 4_000)]
     assert smallest_retry_after_ms(failures) == 4_000
     assert smallest_retry_after_ms([fail(FailureKind.TIMEOUT)]) is None
+
+
+def cut(**fields: Any) -> Fail:
+    return Fail(kind=fields.pop("kind", FailureKind.CUT), message="no", **fields)
+
+
+def after_a_cut(failure: Fail, partial: Partial | None, **fields: Any) -> Step:
+    situation: dict[str, Any] = {"fallback": Fallback(), "total_attempts": 1, "time_left_ms": 60_000.0}
+    return after_cut(failure, partial, **(situation | fields))
+
+
+def test_what_was_shown_is_gone_on_with_elsewhere_and_never_at_the_same_place():
+    assert after_a_cut(cut(), Partial(text="One")) == NextCandidate()
+    assert after_a_cut(cut(kind=FailureKind.OVERLOADED, retry_after_ms=9_000), Partial(text="One")) == NextCandidate(
+        cool_ms=9_000
+    )
+
+
+@pytest.mark.parametrize(
+    ("failure", "partial", "fields"),
+    [
+        (cut(), None, {}),
+        (cut(), Partial(text="One", tool_calls=True), {}),
+        (cut(kind=FailureKind.CONTENT_POLICY), Partial(text="One"), {}),
+        (cut(), Partial(text="One"), {"total_attempts": 6}),
+        (cut(), Partial(text="One"), {"time_left_ms": 0}),
+    ],
+)
+def test_what_cannot_be_gone_on_with_ends(failure: Fail, partial: Partial | None, fields: dict[str, Any]):
+    assert isinstance(after_a_cut(failure, partial, **fields), GiveUp)
+
+
+def test_who_has_another_credential_is_asked_at_once_and_not_left_alone():
+    refused = Fail(kind=FailureKind.RATE_LIMITED, message="no", retry_after_ms=60_000, rotated=True)
+    assert after(refused) == Retry(0)
+    assert after(refused, candidate_attempts=2, total_attempts=2) == Retry(0)
+    assert after(refused, candidate_attempts=3, total_attempts=3) == NextCandidate(pause_ms=1_200)
+
+
+def test_beyond_its_budget_a_provider_is_not_asked_again():
+    assert after(fail(FailureKind.SERVER_ERROR), within_budget=False) == NextCandidate(pause_ms=300)
+
+
+def test_a_router_says_how_long_is_short_and_how_long_to_wait():
+    patient = Fallback(short_retry_after_ms=10_000, backoff_ms=50)
+    assert after(fail(FailureKind.RATE_LIMITED, 9_000), fallback=patient) == Retry(9_050)
+    assert after(fail(FailureKind.SERVER_ERROR), fallback=patient) == Retry(50)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "last", "limit"),
+    [
+        ({}, False, 10_000),
+        ({"ttft_s": 1}, False, 10_000),
+        ({"ttft_s": 4}, False, 24_000),
+        ({"ttft_s": 60}, False, 120_000),
+        ({"local": True}, False, 120_000),
+        ({"capabilities": (Capability.CHAT, Capability.REASONING)}, False, 120_000),
+        ({}, True, 120_000),
+    ],
+)
+def test_a_first_token_is_waited_for_as_long_as_the_model_is_known_to_need(
+    candidate: dict[str, Any], last: bool, limit: int
+):
+    fields = {"provider_id": "p", "provider": "p", "model": "p/m", "native_id": "m", "capabilities": (Capability.CHAT,)}
+    assert first_token_ms(Candidate(**(fields | candidate)), Fallback(), last=last) == limit
