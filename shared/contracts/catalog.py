@@ -23,15 +23,48 @@ class Capability(StrEnum):
     PREFILL = "prefill"
 
 
-class Prices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Prices in pico-USD per million tokens (``shared.kernel.money``); a class without its own costs as input."""
+class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Prices of tokens in pico-USD per million (``shared.kernel.money``); a class without its own costs as the one
+    that it is a part of, and what is read from or written to a cache as input."""
 
     input: int
     output: int
     cached: int | None = None
     cache_write: int | None = None
+    cache_write_1h: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    reasoning: int | None = None
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a whole request costs that reads more input than ``above``."""
+
+    above: int
+    """Input tokens, those read from and written to a cache among them."""
+    rates: Rates
+
+
+class Hours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What requests cost that arrive at a time of the day."""
+
+    start: int
+    """Minute of the day, UTC."""
+    end: int
+    """Minute of the day, not in it any more; before ``start``: on the next day."""
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+
+
+class Prices(Rates, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model costs: rates, and where they depend on the request or the hour."""
+
     request: int = 0
     """Pico-USD per request."""
+    tiers: tuple[Tier, ...] = ()
+    """By ``above``, rising."""
+    hours: tuple[Hours, ...] = ()
+    """Where none of them holds, the rates above do."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -112,3 +145,24 @@ class HealthChanged(EventData, frozen=True, kw_only=True):
     epoch: int = 0
     cool_until: datetime | None = None
     """Stay away until then: a vendor's Retry-After."""
+    fence: int = 0
+    """The epoch of the prober's lease, as far as the writer knew it: it counts before ``epoch``."""
+
+
+CredentialState = Literal["in_use", "cooling", "rejected"]
+
+
+@event("health.credential.changed")
+class CredentialHealthChanged(EventData, frozen=True, kw_only=True):
+    """A vendor refuses a credential, or takes it again (``LR_HEALTH``)."""
+
+    provider_id: str
+    provider: str
+    credential_id: str
+    fingerprint: str
+    """Of its value: another value under the same id is another credential."""
+    state: CredentialState
+    until: datetime | None = None
+    """When a cooling one may be used again."""
+    reason: str = ""
+    epoch: int = 0

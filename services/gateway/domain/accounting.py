@@ -1,17 +1,21 @@
 """What an attempt costs and what a request comes to: exact, with unknown kept unknown."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from shared.contracts.plan import Candidate
 from shared.contracts.pricing import price
 from shared.contracts.usage import NO_TOKENS, Attempt, Tokens
 
 
-def cost_of(tokens: Tokens, candidate: Candidate) -> int | None:
-    """Return the cost of ``tokens`` at a candidate's prices in pico-USD; None where the price is unknown."""
+def cost_of(tokens: Tokens, candidate: Candidate, at: datetime | None = None) -> int | None:
+    """Return the cost of ``tokens`` at a candidate's prices in pico-USD; None where the price is unknown.
+
+    ``at``: when the request arrived, for prices that depend on the hour.
+    """
     if candidate.prices is None:
         return None
-    return price(tokens, candidate.prices)
+    return price(tokens, candidate.prices, at)
 
 
 def total_tokens(attempts: Iterable[Attempt]) -> Tokens:
