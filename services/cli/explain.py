@@ -32,7 +32,10 @@ def explain(
     )
     found: dict[str, Any] | None = record["explanation"]
     if found is None:
-        say("No router decided: the request, or its key, named the model.")
+        if record["plan_hash"] is None:
+            say("It was refused before a model was chosen.")
+        else:
+            say("No router decided: the request, or its key, named the model.")
         return
     print_table((">", ">turn", "model", "why", "outcome"), (_candidate(item) for item in found["candidates"]))
     for item in found["left_out"]:
