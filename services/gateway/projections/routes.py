@@ -153,4 +153,6 @@ class Health:
         self._overlay = HealthOverlay(states, reasons, epochs)
 
 
-_HEALTH: Final = msgspec.msgpack.Decoder(tuple[dict[str, ProviderHealth], dict[str, str], dict[str, int], int])
+_HEALTH: Final = msgspec.msgpack.Decoder(
+    tuple[dict[str, ProviderHealth], dict[str, str], dict[str, tuple[int, int]], int]
+)
