@@ -57,6 +57,8 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     wrap_nonce: bytes
     master_id: str
     """Which master key wraps the data key: ``key_id(master)``."""
+    context: str = ""
+    """What it was sealed for, so that its data key can be wrapped anew by somebody who does not use it."""
 
 
 def key_id(key: bytes) -> str:
@@ -76,7 +78,23 @@ def seal(plaintext: bytes, *, master: bytes, context: str, entropy: bytes) -> Se
         wrapped_key=AESGCM(master).encrypt(wrap_nonce, data_key, aad),
         wrap_nonce=wrap_nonce,
         master_id=key_id(master),
+        context=context,
     )
+
+
+def rewrap(sealed: Sealed, *, master: bytes, older: bytes, entropy: bytes) -> Sealed:
+    """Return the same secret with its data key wrapped by ``master`` instead of ``older``; ``entropy`` is 12 bytes.
+
+    The secret itself stays sealed. Raises SealBroken for another key, or bytes or a context that were changed.
+    """
+    aad = sealed.context.encode()
+    try:
+        data_key = AESGCM(older).decrypt(sealed.wrap_nonce, sealed.wrapped_key, aad)
+        AESGCM(data_key).decrypt(sealed.nonce, sealed.ciphertext, aad)
+    except (InvalidTag, ValueError) as error:
+        raise SealBroken(sealed.context, other_master=sealed.master_id != key_id(older)) from error
+    wrapped = AESGCM(master).encrypt(entropy, data_key, aad)
+    return msgspec.structs.replace(sealed, wrapped_key=wrapped, wrap_nonce=entropy, master_id=key_id(master))
 
 
 def unseal(sealed: Sealed, *, master: bytes, context: str) -> bytes:
