@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from services.providers.adapters.vendor_api import VendorApi
-from services.providers.domain.catalog import Listed, Priced, catalogued, read_list, read_tags, with_show
+from services.providers.domain.catalog import Listed, Priced, catalogued, next_page, read_list, read_tags, with_show
 from services.providers.domain.registry import VENDORS
 from services.providers.projections.providers import ProvidersFold, ProviderView
 from shared.contracts.catalog import CatalogRefreshed, Model, ProviderCatalog
@@ -21,6 +21,8 @@ from shared.log.port import CATALOG, EventLog
 _TRIES: Final = 5
 _LIST_S: Final = 15.0
 _SHOW_S: Final = 5.0
+_PAGES: Final = 50
+"""Of one list: more are not asked for."""
 _AT_ONCE: Final = 4
 _ENCODE: Final = msgspec.json.Encoder().encode
 _DECODER: Final = msgspec.json.Decoder(ProviderCatalog)
@@ -164,13 +166,28 @@ class CatalogKeeper:
         vendor = VENDORS[view.spec.vendor]
         if vendor.slug == "local":
             return [] if self._built_in is None else [self._built_in]
+        if vendor.models_path is None:
+            return []
         try:
-            body = await self._api.get(view, vendor.models_path, limit_s=_LIST_S)
             if vendor.speech != "ollama_chat":
-                return read_list(body)
+                return await self._pages(view, vendor.models_path)
+            body = await self._api.get(view, vendor.models_path, limit_s=_LIST_S)
             return await asyncio.gather(*(self._shown(view, model) for model in read_tags(body)))
         except (OSError, ValueError) as error:
             raise NotListed(str(error) or type(error).__name__) from error
+
+    async def _pages(self, view: ProviderView, first: str) -> list[Listed]:
+        listed: dict[str, Listed] = {}
+        path = first
+        for _ in range(_PAGES):
+            body = await self._api.get(view, path, limit_s=_LIST_S)
+            before = len(listed)
+            listed |= {model.native_id: model for model in read_list(body)}
+            following = next_page(first, body)
+            if following is None or len(listed) == before:
+                break
+            path = following
+        return list(listed.values())
 
     async def _shown(self, view: ProviderView, model: Listed) -> Listed:
         try:

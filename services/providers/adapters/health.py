@@ -153,9 +153,9 @@ class HealthBoard:
         limit_s = view.spec.options.probe_timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                await self._api.get(view, vendor.models_path, limit_s=limit_s)
+                await self._api.get(view, vendor.models_path or "", limit_s=limit_s)
         except VendorAnswered as error:
-            status = error.status
+            status = vendor.probed(error.status)
         except NoCredential:
             status, reason = None, _NO_CREDENTIAL
         except TimeoutError:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final, cast
+from urllib.parse import quote
 
 import msgspec
 
@@ -14,6 +15,7 @@ from shared.kernel.money import parse_usd
 
 _MOST_MODELS: Final = 5_000
 _LONGEST_ID: Final = 256
+_LONGEST_TOKEN: Final = 2_048
 _BILLION: Final = 1_000_000_000
 
 
@@ -59,6 +61,22 @@ def read_list(body: object) -> list[Listed]:
         if identity is not None:
             found.setdefault(identity, _listed(cast("Json", row), identity))
     return list(found.values())
+
+
+def next_page(first: str, body: object) -> str | None:
+    """Return the path of the page after one, made from the path of the first; None: it is the last.
+
+    Anthropic (https://platform.claude.com/docs/en/api/models-list), Gemini (https://ai.google.dev/api/models), Cohere
+    (https://docs.cohere.com/reference/list-models).
+    """
+    if not isinstance(body, dict):
+        return None
+    told = cast("Json", body)
+    after = ("after_id", told.get("last_id")) if told.get("has_more") is True else ("", None)
+    for name, token in (after, ("pageToken", told.get("nextPageToken")), ("page_token", told.get("next_page_token"))):
+        if isinstance(token, str) and 0 < len(token) <= _LONGEST_TOKEN:
+            return f"{first}{'&' if '?' in first else '?'}{name}={quote(token, safe='')}"
+    return None
 
 
 def _named(row: Json) -> object:

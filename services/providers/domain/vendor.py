@@ -68,8 +68,9 @@ class Vendor:
     """Whether a credential is sent."""
     environment: str | None = None
     """The environment variable that customarily holds its key."""
-    models_path: str = "/models"
-    """Lists the models, costs nothing and needs the credential: also the health probe."""
+    models_path: str | None = "/models"
+    """Lists the models, costs nothing and needs the credential: also the health probe. None: it lists none, and what
+    it answers at its base URL shows no more than that it is there."""
     lacks: frozenset[Parameter] = frozenset()
     """Parameters that its dialect knows and it does not take."""
     ranges: Mapping[Parameter, Range] = field(default_factory=dict[Parameter, Range])
@@ -94,6 +95,10 @@ class Vendor:
     def continues(self, native_id: str) -> bool:
         """Whether a model continues a last message of the assistant's."""
         return self.prefill and (self.prefill_only is None or re.fullmatch(self.prefill_only, native_id) is not None)
+
+    def probed(self, status: int) -> int:
+        """Return what the status of a probe's answer counts as: without a list, any below 500 is as good as 200."""
+        return 200 if self.models_path is None and status < 500 else status
 
     def path(self, dialect: str, native_id: str) -> str:
         """Return where requests of a dialect that it speaks go."""

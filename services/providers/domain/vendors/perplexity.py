@@ -20,6 +20,7 @@ VENDOR: Final = Vendor(
         "openai_embeddings": "/v1/embeddings",
     },
     embeds="openai_embeddings",
+    models_path=None,
     lacks=OPENAI_ALONE.difference({Parameter.WEB_SEARCH})
     | {
         Parameter.TOOLS,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.providers.adapters.price_book import PriceBook, look_up
-from services.providers.domain.catalog import Listed, Priced, catalogued, read_list, read_tags, with_show
+from services.providers.domain.catalog import Listed, Priced, catalogued, next_page, read_list, read_tags, with_show
 from services.providers.domain.profiles import capabilities_from_name, family_of, parameters_from_name
 from services.providers.domain.registry import VENDORS
 from shared.contracts.catalog import Capability, Model, Prices
@@ -99,6 +99,27 @@ def test_what_is_no_list_is_an_error_or_empty(body):
     else:
         with pytest.raises(ValueError, match="list of models"):
             read_list(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"data": [], "has_more": True, "last_id": "m&1"}, "/models?limit=9&after_id=m%261"),
+        ({"data": [], "has_more": False, "last_id": "m"}, None),
+        ({"models": [], "nextPageToken": "a="}, "/models?limit=9&pageToken=a%3D"),
+        ({"models": [], "next_page_token": "a"}, "/models?limit=9&page_token=a"),
+        ({"models": [], "nextPageToken": ""}, None),
+        ({"data": []}, None),
+        ([], None),
+    ],
+)
+def test_a_list_names_its_next_page(body, path):
+    assert next_page("/models?limit=9", body) == path
+
+
+def test_a_vendor_without_a_list_is_there_when_it_answers_at_all():
+    assert [VENDORS["perplexity"].probed(status) for status in (401, 404, 405, 503)] == [200, 200, 200, 503]
+    assert VENDORS["openai"].probed(404) == 404
 
 
 def test_rows_that_make_no_sense_are_left_out():

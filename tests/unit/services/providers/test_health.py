@@ -105,6 +105,33 @@ async def catalog(running) -> ProviderCatalog:
     raise AssertionError
 
 
+async def test_a_list_of_several_pages_is_read_to_its_end(house):
+    async with Upstream() as wall:
+        anthropic = msgspec.structs.replace(at(wall), vendor="anthropic")
+        pages = [
+            {"data": [{"type": "model", "id": "one"}], "has_more": True, "last_id": "one"},
+            {"data": [{"type": "model", "id": "two"}], "has_more": True, "last_id": "two"},
+            {"data": [{"type": "model", "id": "two"}], "has_more": True, "last_id": "two"},
+        ]
+        async with house((PROVIDER, anthropic, "sk-ant-key")) as running:
+            await told(running, health="healthy")
+            await catalog(running)
+            wall.script("/v1/models", *(does.Behaviour(body=msgspec.json.encode(page).decode()) for page in pages))
+            await running.refresh(PROVIDER)
+            found = await catalog(running)
+    assert [model.native_id for model in found.models] == ["one", "two"]
+
+
+async def test_a_vendor_without_a_list_is_healthy_when_anything_answers_and_has_the_models_that_are_named(house):
+    async with Upstream() as wall:
+        spec = msgspec.structs.replace(at(wall, models=("sonar",)), vendor="perplexity", base_url=f"{wall.url}/none")
+        async with house((PROVIDER, spec, "pplx-key")) as running:
+            assert (await told(running, health="healthy")).reason == ""
+            found = await catalog(running)
+    assert [model.native_id for model in found.models] == ["sonar"]
+    assert not found.stale
+
+
 async def test_a_catalog_is_written_and_told_only_when_it_changes(house):
     async with Upstream() as wall, house((PROVIDER, at(wall), None)) as running:
         await catalog(running)
