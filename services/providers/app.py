@@ -11,22 +11,28 @@ from services.providers.adapters.completions import UpstreamCompletions
 from services.providers.adapters.credentials import Credentials
 from services.providers.adapters.health import HealthBoard
 from services.providers.adapters.local_model import LISTED, BuiltInModel, installed
-from services.providers.adapters.price_book import PriceBook
+from services.providers.adapters.price_book import PublicPrices
+from services.providers.adapters.price_keeper import PriceKeeper
+from services.providers.adapters.prober import Prober
 from services.providers.adapters.sweep import OrphanSweep
+from services.providers.adapters.telling import HealthTeller
 from services.providers.adapters.traffic import ProviderStates, TrafficWatch
 from services.providers.adapters.upstream import Upstream
 from services.providers.adapters.vendor_api import VendorApi
 from services.providers.api.complete import complete_app
 from services.providers.domain.ports import Secrets
+from services.providers.projections.prices import PricesFold
+from services.providers.projections.health import HealthFold
 from services.providers.projections.providers import ProvidersFold, provider_of
 from services.providers.settings import ProvidersSettings
-from shared.contracts.config import CredentialRemoved
+from shared.contracts.config import CredentialRemoved, ProviderChanged
 from shared.contracts.frames import Completions
 from shared.kernel.clock import Clock
 from shared.kernel.ids import NewId
 from shared.log.aggregates import Aggregates
 from shared.log.folds import FoldRunner
-from shared.log.port import SECRETS, EventLog, Recorded
+from shared.log.leases import Lease
+from shared.log.port import LEASES, SECRETS, EventLog, Recorded
 from shared.log.snapshots import SnapshotStore
 from shared.runtime.asgi import App
 from shared.runtime.lazy import LazyApp
@@ -54,38 +60,56 @@ def build(
     snapshots: SnapshotStore,
     environ: Mapping[str, str],
     token: str | None,
+    holder: str | None = None,
 ) -> Providers:
-    """Put the service together; ``token`` None: its routes are reached in-process alone."""
+    """Put the service together; ``token`` None: its routes are reached in-process alone.
+
+    ``holder`` names this process to the prober's lease where it may take over at once from a former self that was
+    killed.
+    """
     registry = CollectorRegistry()
     fold = ProvidersFold()
     aggregates = Aggregates(log, clock=clock, new_id=new_id, source=NAME)
     offered = settings.local_model and installed()
     model = BuiltInModel(idle_s=settings.local_model_idle_s, clock=clock)
     upstream = Upstream()
-    credentials = Credentials(secrets, environ)
-    api = VendorApi(upstream, credentials)
+    last = HealthFold()
+    teller = HealthTeller(last, log, clock=clock, new_id=new_id)
+    credentials = Credentials(secrets, environ, clock=clock, told=teller.credential)
+    api = VendorApi(upstream, credentials, clock)
+    lease = Lease(log.bucket(LEASES), "prober", holder or new_id(), clock=clock, gained=teller.fence)
+    health = HealthBoard(fold, last, teller, credentials, clock=clock, leads=lambda: lease.held)
+    price_fold = PricesFold()
+    price_runner = FoldRunner(log, price_fold, snapshots=snapshots)
+    prices = PriceKeeper(price_fold, price_runner, aggregates, clock)
     catalog = CatalogKeeper(
         fold,
         api,
-        PriceBook(settings.home / "price-book.json"),
+        PublicPrices(settings.home / "price-book.json", clock),
+        prices,
         log,
         built_in=LISTED if offered else None,
         interval_s=settings.catalog_interval_s,
         clock=clock,
         new_id=new_id,
     )
-    health = HealthBoard(fold, api, log, local_model=offered, clock=clock, new_id=new_id, recovered=catalog.changed)
+    prober = Prober(fold, health, api, credentials, lease, local_model=offered, clock=clock, recovered=catalog.changed)
 
     def changed(recorded: Recorded) -> None:
         provider_id = provider_of(recorded)
         if provider_id is None:
             return
-        if recorded.event is not None and isinstance(recorded.event.data, CredentialRemoved):
-            credentials.forget(recorded.event.data.credential_id)
+        data = None if recorded.event is None else recorded.event.data
+        view = fold.get(provider_id)
+        if isinstance(data, CredentialRemoved):
+            credentials.forget(data.credential_id)
+        elif isinstance(data, ProviderChanged) and view is not None:
+            credentials.renew(view)
         health.changed(provider_id)
         catalog.changed(provider_id)
 
     runner = FoldRunner(log, fold, snapshots=snapshots, changed=changed)
+    follower = FoldRunner(log, last, snapshots=snapshots, changed=health.told, essential=False)
     bootstrap = Bootstrap(
         fold,
         runner,
@@ -116,6 +140,7 @@ def build(
                 reached=runner.reached,
                 secrets=secrets,
                 health=health,
+                probes=prober,
                 catalog=catalog,
                 credentials=credentials,
                 new_id=new_id,
@@ -123,7 +148,14 @@ def build(
         )
 
     def not_ready() -> list[str]:
-        reasons = [*runner.problems(), *fold.frozen(), *catalog.problems(), *health.problems()]
+        reasons = [
+            *runner.problems(),
+            *fold.frozen(),
+            *price_runner.problems(),
+            *price_fold.frozen(),
+            *catalog.problems(),
+            *health.problems(),
+        ]
         return reasons if log.connected() else [*reasons, "the event log does not answer"]
 
     admin = LazyApp(admin_app)
@@ -138,7 +170,7 @@ def build(
     service = Service(
         name=NAME,
         app=InternalApp(routes, token=token, not_ready=not_ready),
-        parts=[upstream, runner, bootstrap, sweep, model, catalog, health],
+        parts=[upstream, runner, price_runner, bootstrap, sweep, model, catalog, health],
         registry=registry,
         not_ready=not_ready,
     )

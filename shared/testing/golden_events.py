@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
-from shared.contracts import catalog, config, speed
+from shared.contracts import catalog, config, price_book, speed
 from shared.contracts.envelope import Event, EventData, encode_event, registered
 from shared.kernel.ids import uuid7
 
 CORPUS: Final = Path("tests/golden/events")
-CONTRACTS: Final = (catalog, config, speed)
+CONTRACTS: Final = (catalog, config, price_book, speed)
 """The modules that register the event types."""
 
 _MOMENT: Final = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)

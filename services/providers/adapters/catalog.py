@@ -2,18 +2,32 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
 import structlog
 
 from services.providers.adapters.vendor_api import VendorApi
-from services.providers.domain.catalog import Listed, Priced, catalogued, next_page, read_list, read_tags, with_show
+from services.providers.domain.catalog import (
+    Known,
+    Listed,
+    catalogued,
+    next_page,
+    read_list,
+    read_tags,
+    settled,
+    with_show,
+)
 from services.providers.domain.registry import VENDORS
+from services.providers.domain.vendor import Vendor
 from services.providers.projections.providers import ProvidersFold, ProviderView
-from shared.contracts.catalog import CatalogRefreshed, Model, ProviderCatalog
+from shared.contracts.catalog import CatalogRefreshed, Model, Prices, ProviderCatalog
+from shared.contracts.config import ProviderSpec
+from shared.contracts.price_book import GENAI, Priced, listed_source
 from shared.kernel.clock import Clock
-from shared.kernel.errors import Conflict, LogError
+from shared.kernel.errors import Conflict, LogError, Refusal
 from shared.kernel.ids import NewId
 from shared.log.facts import Facts
 from shared.log.port import CATALOG, EventLog
@@ -34,16 +48,28 @@ class NotListed(Exception):
     """The vendor's list cannot be had; the message says why."""
 
 
-class Book(Protocol):
-    """The price book."""
+class Lists(Protocol):
+    """Public price lists."""
 
     @property
     def version(self) -> str:
-        """The version of its data."""
+        """The version of their data."""
         ...
 
-    async def prices(self, vendor: str, models: list[str]) -> dict[str, Priced]:
+    async def prices(self, vendor: str, models: list[str]) -> dict[str, Known]:
         """Return what is known of models, by model."""
+        ...
+
+
+class Costs(Protocol):
+    """The price book."""
+
+    def find(self, spec: ProviderSpec, provider_id: str, native_id: str) -> Priced | None:
+        """Return what a provider's model costs, or None."""
+        ...
+
+    async def take(self, source: str, found: Mapping[str, Prices | None], *, origin: str = "") -> Refusal | None:
+        """Note what a source says of models; raises LogError."""
         ...
 
 
@@ -54,7 +80,8 @@ class CatalogKeeper:
         self,
         fold: ProvidersFold,
         api: VendorApi,
-        book: Book,
+        lists: Lists,
+        costs: Costs,
         log_: EventLog,
         *,
         built_in: Listed | None,
@@ -64,7 +91,8 @@ class CatalogKeeper:
     ) -> None:
         self._fold = fold
         self._api = api
-        self._book = book
+        self._lists = lists
+        self._costs = costs
         self._bucket = log_.bucket(CATALOG)
         self._built_in = built_in
         self._interval_s = interval_s
@@ -144,23 +172,41 @@ class CatalogKeeper:
             log.info("models not listed", provider=view.spec.slug, why=str(error))
             known = self._known.get(view.id)
             if known is not None and known.models and known.provider == view.spec.slug:
-                flags = {"local": view.spec.local, "subscription": view.spec.subscription}
-                return tuple(msgspec.structs.replace(model, **flags) for model in known.models), True
+                return settled(known.models, view.spec, self._costs_of(view)), True
             listed, stale = [], not view.spec.options.models
         listed += [Listed(native_id=name) for name in view.spec.options.models]
         listed = list({item.native_id: item for item in reversed(listed)}.values())
-        book: dict[str, Priced] = {}
-        if vendor.price_book is not None and listed:
-            book = await self._book.prices(vendor.price_book, [item.native_id for item in listed])
+        windows = await self._learn(view, vendor, listed)
         models = catalogued(
             listed,
             provider_id=view.id,
             spec=view.spec,
             vendor=vendor,
-            book=book,
-            book_version=self._book.version,
+            windows=windows,
+            costs=self._costs_of(view),
         )
         return models, stale
+
+    async def _learn(self, view: ProviderView, vendor: Vendor, listed: list[Listed]) -> dict[str, int | None]:
+        """Note what the vendor's list and public ones say of prices; returns the context windows of the latter."""
+        if told := {item.native_id: item.prices for item in listed if item.prices is not None}:
+            await self._costs.take(listed_source(vendor.slug, view.id), told, origin=view.spec.base_url)
+        if vendor.price_book is None or not listed:
+            return {}
+        known = await self._lists.prices(vendor.price_book, [item.native_id for item in listed])
+        public = {f"{vendor.slug}/{name}": model.prices for name, model in known.items()}
+        await self._costs.take(GENAI, public, origin=self._lists.version)
+        return {name: model.context_window for name, model in known.items()}
+
+    def _costs_of(self, view: ProviderView) -> Callable[[str], Priced | None]:
+        return partial(self._costs.find, view.spec, view.id)
+
+    async def settle(self) -> None:
+        """Bring every catalog to what the price book says now, without a question to any vendor."""
+        for view in self._fold.all():
+            known = self._known.get(view.id)
+            if known is not None and view.spec.enabled and known.provider == view.spec.slug:
+                await self._put(view, settled(known.models, view.spec, self._costs_of(view)), known.stale)
 
     async def _list(self, view: ProviderView) -> list[Listed]:
         vendor = VENDORS[view.spec.vendor]

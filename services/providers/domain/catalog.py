@@ -1,6 +1,6 @@
 """What vendors' lists of models say, read leniently, and enriched to what the catalog holds."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from services.providers.domain.profiles import capabilities_from_name, family_of
 from services.providers.domain.vendor import Vendor
 from shared.contracts.catalog import Capability, Model, Prices
 from shared.contracts.config import ProviderSpec
+from shared.contracts.price_book import Priced
 from shared.kernel.money import parse_usd
 
 _MOST_MODELS: Final = 5_000
@@ -31,8 +32,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     prices: Prices | None = None
 
 
-class Priced(msgspec.Struct, frozen=True, kw_only=True):
-    """What the price book knows of a model."""
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What public price lists know of a model."""
 
     prices: Prices | None = None
     context_window: int | None = None
@@ -301,17 +302,20 @@ def _billions(value: object) -> float | None:
     return round(value / _BILLION, 3) if type(value) is int and value > 0 else None
 
 
+Costs = Callable[[str], Priced | None]
+"""What a model costs, by native id; None: nobody knows."""
+
+
 def catalogued(
     listed: Iterable[Listed],
     *,
     provider_id: str,
     spec: ProviderSpec,
     vendor: Vendor,
-    book: dict[str, Priced],
-    book_version: str | None,
+    windows: Mapping[str, int | None],
+    costs: Costs,
 ) -> tuple[Model, ...]:
-    """Return the catalog's models, sorted by id; ``book``: by native id. A local model costs nothing; a price that
-    neither the vendor nor the book knows is None, never zero."""
+    """Return the catalog's models, sorted by id; ``windows``: context by native id where the vendor does not say."""
     models: list[Model] = []
     for item in listed:
         capabilities = item.capabilities
@@ -322,9 +326,7 @@ def catalogued(
             capabilities = in_order({*capabilities, Capability.COMPLETION, *prefill})
         if not capabilities:
             continue
-        known = book.get(item.native_id, Priced())
         family = family_of(item.native_id)
-        prices, source, version = _price(item, known, spec, book_version)
         models.append(
             Model(
                 id=f"{spec.slug}/{item.native_id}",
@@ -332,28 +334,27 @@ def catalogued(
                 provider=spec.slug,
                 native_id=item.native_id,
                 capabilities=capabilities,
-                local=spec.local,
-                subscription=spec.subscription,
-                context_window=item.context_window or known.context_window,
+                context_window=item.context_window or windows.get(item.native_id),
                 max_output=item.max_output,
                 parameters_b=item.parameters_b or parameters_from_name(item.native_id),
                 quantization=item.quantization,
-                prices=prices,
-                price_source=source,
-                price_version=version,
                 performance_class=family.performance_class if family else None,
             )
         )
-    return tuple(sorted(models, key=lambda model: model.id))
+    return settled(sorted(models, key=lambda model: model.id), spec, costs)
 
 
-def _price(
-    item: Listed, known: Priced, spec: ProviderSpec, book_version: str | None
-) -> tuple[Prices | None, str | None, str | None]:
-    if spec.local:
-        return Prices(input=0, output=0), "local", "local"
-    if item.prices is not None:
-        return item.prices, "vendor", None
-    if known.prices is not None:
-        return known.prices, "genai-prices", book_version
-    return None, None, None
+def settled(models: Iterable[Model], spec: ProviderSpec, costs: Costs) -> tuple[Model, ...]:
+    """Return models as their provider's settings and the price book are now; a price that nobody knows is None."""
+    return tuple(_settled(model, spec, costs(model.native_id)) for model in models)
+
+
+def _settled(model: Model, spec: ProviderSpec, found: Priced | None) -> Model:
+    return msgspec.structs.replace(
+        model,
+        local=spec.local,
+        subscription=spec.subscription,
+        prices=found and found.prices,
+        price_source=found and found.source,
+        price_version=found and found.version,
+    )

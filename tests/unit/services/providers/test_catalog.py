@@ -1,17 +1,21 @@
 """What vendors' lists say, what names tell, what models cost."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
-from services.providers.adapters.price_book import PriceBook, look_up
-from services.providers.domain.catalog import Listed, Priced, catalogued, next_page, read_list, read_tags, with_show
+from services.providers.adapters.price_book import PublicPrices
+from services.providers.domain.catalog import Listed, catalogued, next_page, read_list, read_tags, with_show
 from services.providers.domain.profiles import capabilities_from_name, family_of, parameters_from_name
 from services.providers.domain.registry import VENDORS
 from shared.contracts.catalog import Capability, Model, Prices
 from shared.contracts.config import ProviderSpec
+from shared.contracts.price_book import PriceBook, PricesChanged
 from shared.kernel.money import parse_usd
+from shared.runtime.clock import SYSTEM_CLOCK
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 USUAL = (Capability.CHAT, Capability.TOOLS)
 
 
@@ -139,9 +143,16 @@ def test_ollamas_tags_and_show_make_a_model():
     assert set(shown.capabilities or ()) >= {Capability.CHAT, Capability.TOOLS}
 
 
-def models(spec: ProviderSpec, *listed: Listed, book: dict[str, Priced] | None = None) -> tuple[Model, ...]:
+def models(
+    spec: ProviderSpec, *listed: Listed, book: PriceBook | None = None, windows: dict[str, int | None] | None = None
+) -> tuple[Model, ...]:
     return catalogued(
-        listed, provider_id="p", spec=spec, vendor=VENDORS[spec.vendor], book=book or {}, book_version="v1"
+        listed,
+        provider_id="p",
+        spec=spec,
+        vendor=VENDORS[spec.vendor],
+        windows=windows or {},
+        costs=partial((book or PriceBook()).find, spec, "p"),
     )
 
 
@@ -155,35 +166,36 @@ def test_a_local_model_costs_nothing_and_an_unknown_price_is_unknown():
     assert unknown.id == "x/llama-3.2-3b"
 
 
-def test_the_price_book_is_asked_last_and_named():
+def test_a_price_names_its_source_and_version():
     spec = ProviderSpec(slug="openai", vendor="openai", base_url="https://api.openai.com/v1")
-    book = {"gpt-4o": Priced(prices=Prices(input=1, output=2), context_window=128_000)}
-    (model,) = models(spec, Listed(native_id="gpt-4o"), Listed(native_id="whisper-1"), book=book)
-    assert (model.price_source, model.price_version, model.context_window) == ("genai-prices", "v1", 128_000)
+    book = PriceBook()
+    book.apply(
+        PricesChanged(
+            source="genai-prices", version=3, effective_at=NOW, changed={"openai/gpt-4o": Prices(input=1, output=2)}
+        )
+    )
+    listed = (Listed(native_id="gpt-4o"), Listed(native_id="whisper-1"))
+    (model,) = models(spec, *listed, book=book, windows={"gpt-4o": 128_000})
+    assert (model.price_source, model.price_version) == ("genai-prices", "genai-prices@3")
+    assert (model.prices, model.context_window) == (Prices(input=1, output=2), 128_000)
     assert Capability.COMPLETION in model.capabilities
 
 
-def test_prices_are_exact():
-    book = look_up({"openai": ["gpt-4o-mini", "no-such-model"]}, datetime(2026, 1, 1, tzinfo=UTC))
-    known = book.vendors["openai"]
-    assert known["gpt-4o-mini"].prices == Prices(input=150_000_000_000, output=600_000_000_000, cached=75_000_000_000)
-    assert known["no-such-model"] == Priced()
-
-
-async def test_the_book_is_looked_up_in_a_child_once_and_kept(tmp_path):
+async def test_public_prices_are_looked_up_in_a_child_once_and_kept(tmp_path):
     path = tmp_path / "price-book.json"
-    first = await PriceBook(path).prices("openai", ["gpt-4o", "nope"])
+    first = await PublicPrices(path, SYSTEM_CLOCK).prices("openai", ["gpt-4o", "nope"])
     assert first["gpt-4o"].prices is not None
     assert first["nope"].prices is None
-    again = PriceBook(path)
+    again = PublicPrices(path, SYSTEM_CLOCK)
     again._ask = None  # type: ignore[assignment,method-assign]  a second child would be an error
     assert await again.prices("openai", ["gpt-4o", "nope"]) == first
 
 
-async def test_a_damaged_book_is_made_anew(tmp_path):
+async def test_a_damaged_file_of_prices_is_made_anew(tmp_path):
     path = tmp_path / "price-book.json"
     path.write_text("{")
-    assert (await PriceBook(path).prices("groq", ["llama-3.1-8b-instant"]))["llama-3.1-8b-instant"].prices is not None
+    found = await PublicPrices(path, SYSTEM_CLOCK).prices("groq", ["llama-3.1-8b-instant"])
+    assert found["llama-3.1-8b-instant"].prices is not None
 
 
 def test_geminis_list_tells_methods_limits_and_thinking():
