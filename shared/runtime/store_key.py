@@ -24,8 +24,9 @@ _ENTROPY: Final = 56
 def open_store_key(folder: Path, master: bytes, *, older: Sequence[bytes] = ()) -> str:
     """Return the key of the store in ``folder / STORE`` (64 hex digits), made when the store is new.
 
-    ``older``: master keys that are being replaced, any of which it may still be sealed under. Raises StartRefused, with nothing in the store changed, when the master key is another, when the key file is
-    missing or damaged, or when it belongs to another store.
+    ``older``: master keys that are being replaced, any of which it may still be sealed under. Raises StartRefused,
+    with nothing in the store changed, when the master key is another, when the key file is missing or damaged, or when
+    it belongs to another store.
     """
     store = folder / STORE
     used = _has_files(store)
