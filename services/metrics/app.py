@@ -2,7 +2,7 @@
 
 from services.metrics.adapters.access_log import AccessLog
 from services.metrics.adapters.consumer import Consumer
-from services.metrics.adapters.engine import open_engine
+from services.metrics.adapters.databases import open_database
 from services.metrics.adapters.explaining import Explainer
 from services.metrics.adapters.measuring import Measuring
 from services.metrics.adapters.queries import SqlLedger
@@ -36,14 +36,23 @@ def build(
     """Return the service; ``token`` is the service token its routes ask for, None in-process."""
     access_log = AccessLog(settings.logs, days=settings.access_days, clock=clock)
 
+    database = open_database(settings.database)
+
     def writer() -> Writer:
-        engine = open_engine(settings.database, "write")
-        return Writer(engine, stream=LR_USAGE, access_log=access_log, line=access_line, same=same, another=another)
+        return Writer(
+            database,
+            stream=LR_USAGE,
+            clock=clock,
+            access_log=access_log,
+            line=access_line,
+            same=same,
+            another=another,
+        )
 
     plans = PlanIndex()
     measuring = Measuring(log, clock=clock, new_id=new_id, interval_s=settings.measured_every_s)
     consumer = Consumer(settings, log=log, writer=writer, fold=fold, bury=DeadLetters(log).put, applied=measuring.take)
-    ledger = SqlLedger(lambda: open_engine(settings.database, "read"))
+    ledger = SqlLedger(lambda: database.engine("read"))
 
     def admin_app() -> App:
         from services.metrics.api.admin import admin

@@ -65,7 +65,12 @@ class Nats(Section):
 class Database(Section):
     """The ledger's database; url null: SQLite in the data folder."""
 
-    url: SecretStr | None = Field(None, description="SQLAlchemy URL; null: ledger.db in the data folder")
+    url: SecretStr | None = Field(
+        None,
+        description="postgresql://user@host:5432/name, or sqlite:///path; null: ledger.db in the data folder",
+    )
+    password: SecretStr | None = Field(None, description="Password of the URL's user")
+    password_file: str | None = Field(None, description="File that holds that password")
 
 
 class Services(Section):

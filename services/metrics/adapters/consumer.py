@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import structlog
-from sqlalchemy.exc import DataError, IntegrityError, InterfaceError
 
+from services.metrics.adapters.database import LedgerUnavailable, RowsRefused
 from services.metrics.adapters.schema import migrate
-from services.metrics.adapters.writer import CONSUMER, LedgerUnavailable, Prepared, Writer
+from services.metrics.adapters.writer import CONSUMER, Prepared, Writer
 from services.metrics.domain.rows import Batch, Checkpoint, RequestRow
 from services.metrics.settings import MetricsSettings
 from shared.kernel.errors import LogDamaged, LogError, StartRefused
@@ -29,7 +29,7 @@ _NEWEST: Final = 5_000
 """Requests that are told at the start: what is measured from them does not begin at nothing."""
 _WATCH_S: Final = 5.0
 _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_UNACCEPTABLE: Final = (IntegrityError, DataError, InterfaceError, ValueError, TypeError, OverflowError, RecursionError)
+_UNACCEPTABLE: Final = (RowsRefused, ValueError, TypeError, OverflowError, RecursionError)
 """What a message does to the database when the message is at fault, not the database."""
 
 log = structlog.get_logger("metrics.consumer")
@@ -77,11 +77,13 @@ class Consumer:
         return self._checkpoint.sequence
 
     async def start(self) -> None:
-        """Make or migrate the tables, open the ledger, begin to follow; raises StartRefused."""
-        await migrate(self._settings.database)
-        self._writer = await self._in_thread(self._open)
-        self._problem = "the usage log is not being read yet"
-        self._task = asyncio.create_task(self._run(self._writer), name="ledger consumer")
+        """Make or migrate the tables, open the ledger, begin to follow; a database that does not answer is waited for
+        meanwhile. Raises StartRefused."""
+        try:
+            await self._ready()
+        except LedgerUnavailable as error:
+            self._problem = str(error)
+        self._task = asyncio.create_task(self._run(), name="ledger consumer")
 
     async def stop(self) -> None:
         """End after the transaction that is running."""
@@ -116,27 +118,40 @@ class Consumer:
         except LogError:
             self._end = None
 
+    async def _ready(self) -> Writer:
+        """Return the writer, once its tables are there. Raises StartRefused, LedgerUnavailable."""
+        # looked at again after each fault: a database may come back as an older one
+        await migrate(self._settings.database)
+        if self._writer is None:
+            self._writer = await self._in_thread(self._open)
+            self._problem = "the usage log is not being read yet"
+        return self._writer
+
     def _open(self) -> Writer:
         writer = self._make_writer()
         try:
             writer.open()
             self._applied(writer.newest(_NEWEST))
-        except LedgerUnavailable as error:
-            raise StartRefused(str(error)) from error
+        except BaseException:
+            writer.close()
+            raise
         return writer
 
-    async def _run(self, writer: Writer) -> None:
+    async def _run(self) -> None:
         failures = 0
         while not self._refused:
             began = self.sequence
             try:
-                await self._follow(writer)
+                await self._follow(await self._ready())
             except* LogDamaged as group:
                 self._refused = True
                 self._problem = f"the ledger does not go on: {_first(group)}"
             except* LogError as group:
                 self._problem = f"the event log does not answer: {_first(group)}"
             except* LedgerUnavailable as group:
+                self._problem = str(_first(group))
+            except* StartRefused as group:
+                self._refused = True
                 self._problem = str(_first(group))
             log.error("ledger stands still", reason=self._problem, final=self._refused)
             failures = 1 if self.sequence > began else failures + 1
@@ -146,7 +161,7 @@ class Consumer:
     async def _follow(self, writer: Writer) -> None:
         """Project until something is in the way, which is raised in a group."""
         async with asyncio.TaskGroup() as group:
-            checkpoint = await self._in_thread(writer.checkpoint)
+            checkpoint = await self._in_thread(writer.open)
             position = await self._log.position(LR_USAGE)
             if checkpoint is not None:
                 _compare(checkpoint, position)

@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Engine,
     Row,
     Select,
     Table,
+    Text,
     and_,
     case,
     distinct,
     func,
     literal,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -32,6 +35,10 @@ from shared.kernel.clock import rfc3339
 T = TypeVar("T")
 
 _HOUR_MS: Final = 3_600_000
+_NONE: Final = literal_column("''", Text)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 _SPLIT: Final = 10**12
 """Costs are summed as whole dollars and the rest: their sum may be more than a 64-bit integer holds."""
 
@@ -133,7 +140,9 @@ def _when(condition: ColumnElement[bool]) -> ColumnElement[int]:
 
 
 def _read(row: Row[*tuple[Any, ...]], group: dict[str, str | None] | None = None) -> Usage:
-    requests, succeeded, attempts, plain, cached, cache_write, output, reasoning, dollars, rest, unpriced = row[:11]
+    # sums of 64-bit integers are decimals to PostgreSQL
+    sums = [int(value) for value in row[:11]]
+    requests, succeeded, attempts, plain, cached, cache_write, output, reasoning, dollars, rest, unpriced = sums
     return Usage(
         group or {},
         requests=requests,
@@ -153,14 +162,15 @@ def _group(table: Table, name: GroupBy) -> ColumnElement[Any]:
     column = table.c
     match name:
         case "hour":
-            return column.time_ms // _HOUR_MS
+            # literals, not parameters: PostgreSQL takes two parameters for two expressions, and refuses the grouping
+            return column.time_ms // literal_column(str(_HOUR_MS), BigInteger)
         case "day" | "status":
             return column[name]
         case "key":
-            return func.coalesce(column.key_id, "")
+            return func.coalesce(column.key_id, _NONE)
         case _:
             # the empty text stands for none, so that groups have an order and a cursor can name its place in it
-            return func.coalesce(column[name], "")
+            return func.coalesce(column[name], _NONE)
 
 
 def _labels(
@@ -210,6 +220,10 @@ def _request(engine: Engine, request_id: str) -> UsageRecord | None:
     return None if raw is None else decode_record(raw)
 
 
+def _day(time_ms: int) -> str:
+    return (_EPOCH + timedelta(milliseconds=max(0, min(time_ms, _LAST_MS)))).date().isoformat()
+
+
 def _same_request(request_id: ColumnElement[str], day: ColumnElement[str]) -> ColumnElement[bool]:
     return and_(request_id == REQUESTS.c.id, day == REQUESTS.c.day)
 
@@ -217,10 +231,11 @@ def _same_request(request_id: ColumnElement[str], day: ColumnElement[str]) -> Co
 def _conditions(table: Table, where: Filter) -> list[ColumnElement[bool]]:
     column = table.c
     conditions: list[ColumnElement[bool]] = []
+    # the day as well as the time: it is what PostgreSQL's partitions go by
     if where.start_ms is not None:
-        conditions.append(column.time_ms >= where.start_ms)
+        conditions += [column.time_ms >= where.start_ms, column.day >= _day(where.start_ms)]
     if where.end_ms is not None:
-        conditions.append(column.time_ms < where.end_ms)
+        conditions += [column.time_ms < where.end_ms, column.day <= _day(where.end_ms)]
     if where.key is not None:
         conditions.append(or_(column.key_id == where.key, column.key_name == where.key))
     if where.router is not None:

@@ -17,60 +17,69 @@ from sqlalchemy import (
 )
 
 METADATA: Final = MetaData()
+TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""Ordered by its bytes in both databases."""
+_PARTITIONS: Final = "LIST (day)"
 
 REQUESTS: Final = Table(
     "requests",
     METADATA,
-    Column("id", Text, nullable=False),
-    Column("day", Text, nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("day", TEXT, nullable=False),
     Column("time_ms", BigInteger, nullable=False),
-    Column("key_id", Text),
-    Column("key_name", Text),
-    Column("router", Text),
-    Column("provider", Text),
-    Column("model", Text),
-    Column("requested_model", Text),
-    Column("endpoint", Text, nullable=False),
-    Column("dialect", Text, nullable=False),
+    Column("key_id", TEXT),
+    Column("key_name", TEXT),
+    Column("router", TEXT),
+    Column("provider", TEXT),
+    Column("model", TEXT),
+    Column("requested_model", TEXT),
+    Column("endpoint", TEXT, nullable=False),
+    Column("dialect", TEXT, nullable=False),
     Column("stream", Integer, nullable=False),
-    Column("status", Text, nullable=False),
+    Column("status", TEXT, nullable=False),
     Column("http_status", Integer),
-    Column("error_code", Text),
+    Column("error_code", TEXT),
     Column("input_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
     Column("cache_write_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
-    Column("token_source", Text, nullable=False),
+    Column("token_source", TEXT, nullable=False),
     Column("cost", BigInteger),
     Column("known_cost", BigInteger, nullable=False),
     Column("ttft_ms", Float),
     Column("duration_ms", Float, nullable=False),
     Column("overhead_ms", Float),
     Column("attempts", Integer, nullable=False),
-    Column("client_request_id", Text),
+    Column("client_request_id", TEXT),
     # id first: one index both keeps a request from being counted twice and finds it by its id alone
     PrimaryKeyConstraint("id", "day"),
     Index("requests_by_time", "time_ms", "id"),
     Index("requests_by_key", "key_id", "time_ms"),
-    Index("requests_by_client_id", "client_request_id", sqlite_where=text("client_request_id IS NOT NULL")),
+    Index(
+        "requests_by_client_id",
+        "client_request_id",
+        sqlite_where=text("client_request_id IS NOT NULL"),
+        postgresql_where=text("client_request_id IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,
+    postgresql_partition_by=_PARTITIONS,
 )
 
 ATTEMPTS: Final = Table(
     "attempts",
     METADATA,
-    Column("request_id", Text, nullable=False),
-    Column("day", Text, nullable=False),
+    Column("request_id", TEXT, nullable=False),
+    Column("day", TEXT, nullable=False),
     Column("position", Integer, nullable=False),
     Column("time_ms", BigInteger, nullable=False),
-    Column("key_id", Text),
-    Column("key_name", Text),
-    Column("router", Text),
-    Column("status", Text, nullable=False),
-    Column("provider", Text),
-    Column("model", Text),
-    Column("outcome", Text, nullable=False),
+    Column("key_id", TEXT),
+    Column("key_name", TEXT),
+    Column("router", TEXT),
+    Column("status", TEXT, nullable=False),
+    Column("provider", TEXT),
+    Column("model", TEXT),
+    Column("outcome", TEXT, nullable=False),
     Column("first_of_provider", Integer, nullable=False),
     Column("first_of_model", Integer, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
@@ -81,41 +90,43 @@ ATTEMPTS: Final = Table(
     Column("cost", BigInteger),
     Column("duration_ms", Float, nullable=False),
     Column("http_status", Integer),
-    Column("error_code", Text),
+    Column("error_code", TEXT),
     PrimaryKeyConstraint("request_id", "day", "position"),
     Index("attempts_by_time", "time_ms"),
     sqlite_with_rowid=False,
+    postgresql_partition_by=_PARTITIONS,
 )
 
 RECORDS: Final = Table(
     "records",
     METADATA,
-    Column("id", Text, nullable=False),
-    Column("day", Text, nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("day", TEXT, nullable=False),
     Column("record", LargeBinary, nullable=False),
     PrimaryKeyConstraint("id", "day"),
+    postgresql_partition_by=_PARTITIONS,
 )
 
 CHECKPOINTS: Final = Table(
     "checkpoints",
     METADATA,
-    Column("consumer", Text, primary_key=True),
-    Column("stream", Text, nullable=False),
-    Column("identity", Text, nullable=False),
+    Column("consumer", TEXT, primary_key=True),
+    Column("stream", TEXT, nullable=False),
+    Column("identity", TEXT, nullable=False),
     Column("sequence", BigInteger, nullable=False),
 )
 
 COUNTERS: Final = Table(
     "counters",
     METADATA,
-    Column("series", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("series", TEXT, primary_key=True),
+    Column("value", TEXT, nullable=False),
 )
 
 ACCESS_FILES: Final = Table(
     "access_files",
     METADATA,
-    Column("day", Text, primary_key=True),
+    Column("day", TEXT, primary_key=True),
     Column("bytes", BigInteger, nullable=False),
 )
 
@@ -123,5 +134,9 @@ BURIED: Final = Table(
     "buried",
     METADATA,
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", TEXT, nullable=False),
 )
+
+BY_DAY: Final = (REQUESTS, ATTEMPTS, RECORDS)
+"""In PostgreSQL each is one table a day: old days go at once, and a question reads those that it asks for."""
+TABLES: Final = (*BY_DAY, CHECKPOINTS, COUNTERS, ACCESS_FILES, BURIED)

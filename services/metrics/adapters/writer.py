@@ -1,33 +1,31 @@
 """The one writer of the ledger: rows, counters, access log lengths and the checkpoint change in one transaction."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import astuple
-from sqlalchemy import Engine, Table, and_, delete, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Table, and_, delete, select
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from services.metrics.adapters.access_log import AccessLog
+from services.metrics.adapters.database import Database, LedgerUnavailable, RowsRefused
 from services.metrics.adapters.tables import ACCESS_FILES, ATTEMPTS, BURIED, CHECKPOINTS, COUNTERS, RECORDS, REQUESTS
 from services.metrics.domain.counters import Counters, Series
 from services.metrics.domain.rows import Batch, Checkpoint, Entry, RequestRow
 from shared.contracts.usage import UsageRecord, decode_record
-from shared.kernel.errors import LocalRouterError
+from shared.kernel.clock import Clock
 
 CONSUMER: Final = "ledger"
 _DAY_MS: Final = 86_400_000
+_AHEAD: Final = 3
+"""Days whose rows have a place before the first of them comes, today included."""
 _LOOK_UP: Final = 500
 """Ids per question: far below SQLite's limit of 32,766 parameters."""
-
-
-class LedgerUnavailable(LocalRouterError):
-    """The ledger does not take writes at the moment: locked, full or unreachable. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +43,10 @@ class Writer:
 
     def __init__(
         self,
-        engine: Engine,
+        database: Database,
         *,
         stream: str,
+        clock: Clock,
         access_log: AccessLog,
         line: Callable[[UsageRecord], bytes],
         same: Callable[[bytes, bytes], bool],
@@ -56,18 +55,23 @@ class Writer:
         """``line`` writes a record for the access log; ``same`` tells whether two records of one id say the same, and
         ``another`` why a second one is set aside."""
         self.counters = Counters()
-        self._engine = engine
+        self._database = database
+        self._engine = database.engine("write")
         self._stream = stream
+        self._clock = clock
         self._access_log = access_log
         self._line = line
         self._same = same
         self._another = another
         self._lengths: dict[str, int] = {}
         self._oldest = ""
+        self._days: set[str] = set()
 
-    def open(self) -> None:
-        """Load the counters and bring the access log to where the ledger is; raises LedgerUnavailable."""
+    def open(self) -> Checkpoint | None:
+        """Load the counters, bring the access log to where the ledger is, and return how far it has come: None, it is
+        new. Call it again after LedgerUnavailable, when nobody knows what was written. Raises LedgerUnavailable."""
         with self._transaction() as connection:
+            self._database.hold(connection)
             counts = connection.execute(select(COUNTERS.c.series, COUNTERS.c.value))
             self.counters = Counters({tuple(msgspec.json.decode(series)): int(value) for series, value in counts})
             lengths = connection.execute(select(ACCESS_FILES.c.day, ACCESS_FILES.c.bytes))
@@ -76,12 +80,11 @@ class Writer:
             for day, committed in list(self._lengths.items()):
                 if not self._access_log.is_whole(day, committed):
                     self._lengths[day] = self._append(connection, day, b"", committed)
-                    _upsert(connection, ACCESS_FILES, [(day, self._lengths[day])])
-
-    def checkpoint(self) -> Checkpoint | None:
-        """Return how far the ledger has come; None: it is new. Raises LedgerUnavailable."""
-        with self._transaction() as connection:
-            return self._checkpoint(connection)
+                    self._upsert(connection, ACCESS_FILES, [(day, self._lengths[day])])
+            checkpoint = self._checkpoint(connection)
+        self._days = set()
+        self._make_room(self._coming())
+        return checkpoint
 
     def newest(self, most: int) -> list[RequestRow]:
         """Return the last requests of the ledger, the oldest first. Raises LedgerUnavailable."""
@@ -109,23 +112,26 @@ class Writer:
     def commit(self, prepared: Prepared, identity: str) -> None:
         """Write what is new, and that everything up to ``prepared.sequence`` of the stream ``identity`` is in.
 
-        Raises LedgerUnavailable, and whatever the database says to rows that it does not take.
+        Raises LedgerUnavailable; RowsRefused for rows that the database does not take.
         """
+        self._make_room({entry.request.day for entry in prepared.fresh} | self._coming())
         delta = self.counters.tally(prepared.fresh, dead_letters=len(prepared.broken))
         with self._transaction() as connection:
             # before the rows: a file that has to be made again is made from those of earlier transactions
             lengths = self._write_access_log(connection, prepared.fresh)
             if prepared.fresh:
-                _insert(connection, REQUESTS, [astuple(entry.request) for entry in prepared.fresh])
-                _insert(connection, ATTEMPTS, [astuple(row) for entry in prepared.fresh for row in entry.attempts])
-                _insert(connection, RECORDS, [(*entry.identity, entry.raw) for entry in prepared.fresh])
+                self._database.insert(connection, REQUESTS, [astuple(entry.request) for entry in prepared.fresh])
+                self._database.insert(
+                    connection, ATTEMPTS, [astuple(row) for entry in prepared.fresh for row in entry.attempts]
+                )
+                self._database.insert(connection, RECORDS, [(*entry.identity, entry.raw) for entry in prepared.fresh])
             if prepared.broken:
-                _insert(connection, BURIED, list(prepared.broken.items()))
+                self._database.insert(connection, BURIED, list(prepared.broken.items()))
             if delta:
-                _upsert(connection, COUNTERS, [(_name(key), str(self._count(key) + delta[key])) for key in delta])
+                self._upsert(connection, COUNTERS, [(_name(key), str(self._count(key) + delta[key])) for key in delta])
             before = self._checkpoint(connection)
             sequence = max(prepared.sequence, before.sequence if before else 0)
-            _upsert(connection, CHECKPOINTS, [(CONSUMER, self._stream, identity, sequence)])
+            self._upsert(connection, CHECKPOINTS, [(CONSUMER, self._stream, identity, sequence)])
         self.counters.add(delta)
         self._lengths.update(lengths)
 
@@ -146,8 +152,11 @@ class Writer:
         self, connection: Connection, entries: dict[tuple[str, str], Entry]
     ) -> Iterator[tuple[tuple[str, str], bytes]]:
         ids = [request_id for request_id, _ in entries]
+        days = sorted({day for _, day in entries})
         for start in range(0, len(ids), _LOOK_UP):
-            wanted = select(REQUESTS.c.id, REQUESTS.c.day).where(REQUESTS.c.id.in_(ids[start : start + _LOOK_UP]))
+            wanted = select(REQUESTS.c.id, REQUESTS.c.day).where(
+                REQUESTS.c.id.in_(ids[start : start + _LOOK_UP]), REQUESTS.c.day.in_(days)
+            )
             for row in connection.execute(wanted).all():
                 identity = (row.id, row.day)
                 if identity in entries:
@@ -165,7 +174,7 @@ class Writer:
             day: self._append(connection, day, bytes(lines), self._lengths.get(day, 0)) for day, lines in by_day.items()
         }
         if lengths:
-            _upsert(connection, ACCESS_FILES, list(lengths.items()))
+            self._upsert(connection, ACCESS_FILES, list(lengths.items()))
         return lengths
 
     def _append(self, connection: Connection, day: str, data: bytes, committed: int) -> int:
@@ -189,41 +198,39 @@ class Writer:
         connection.execute(delete(ACCESS_FILES).where(ACCESS_FILES.c.day < self._oldest))
         self._lengths = {day: length for day, length in self._lengths.items() if day >= self._oldest}
 
+    def _upsert(self, connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._database.upsert(connection, table, rows)
+
+    def _coming(self) -> set[str]:
+        today = self._clock.now().date()
+        return {(today + timedelta(days=days)).isoformat() for days in range(_AHEAD)}
+
+    def _make_room(self, days: set[str]) -> None:
+        # in a transaction of its own, so that what is known to be there is there
+        if not days <= self._days:
+            with self._transaction() as connection:
+                self._database.make_room(connection, days)
+            self._days |= days
+
     @contextmanager
     def _transaction(self) -> Generator[Connection]:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (OperationalError, OSError) as error:
-            raise LedgerUnavailable(f"the ledger does not take writes: {error}") from error
+        except (DBAPIError, OSError) as error:
+            if self._database.refusal(error):
+                raise RowsRefused(_words(error)) from error
+            self._engine.dispose()
+            raise LedgerUnavailable(f"the ledger does not take writes: {_words(error)}") from error
+        except LedgerUnavailable:
+            self._engine.dispose()
+            raise
 
 
 def _name(series: Series) -> str:
     return msgspec.json.encode(series).decode()
 
 
-_DIALECT: Final = sqlite.dialect()
-
-
-def _compiled(statement: Any) -> str:
-    # compiled once: the driver then takes plain tuples, which is several times quicker than parameters by name
-    return str(statement.compile(dialect=_DIALECT))
-
-
-def _statements(table: Table) -> tuple[str, str]:
-    insert = sqlite.insert(table)
-    keys = [column.name for column in table.primary_key]
-    changes = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
-    return _compiled(table.insert()), _compiled(insert.on_conflict_do_update(index_elements=keys, set_=changes))
-
-
-_TABLES: Final = (REQUESTS, ATTEMPTS, RECORDS, BURIED, COUNTERS, CHECKPOINTS, ACCESS_FILES)
-_STATEMENTS: Final = {table.name: _statements(table) for table in _TABLES}
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    connection.exec_driver_sql(_STATEMENTS[table.name][0], list(rows))
-
-
-def _upsert(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
-    connection.exec_driver_sql(_STATEMENTS[table.name][1], list(rows))
+def _words(error: DBAPIError | OSError) -> str:
+    # without the statement and its parameters, which the library would add
+    return next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)

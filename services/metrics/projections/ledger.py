@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ MAX_MS: Final = 1e12
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NEWEST: Final = 1
+_NUL: Final = b"\\u0000"
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -96,7 +97,20 @@ def read_entry(raw: bytes) -> Entry:
         len(record.attempts),
         record.client_request_id,
     )
+    if _NUL in raw:
+        # a text column of PostgreSQL cannot hold it: the rows get a sign in its place, the record stays as it came
+        request = _without_nul(request)
+        attempts = tuple(_without_nul(row) for row in _attempts(record, request))
+        return Entry(request, attempts, access_line(record), raw)
     return Entry(request, _attempts(record, request), access_line(record), raw)
+
+
+_Row = TypeVar("_Row", RequestRow, AttemptRow)
+
+
+def _without_nul(row: _Row) -> _Row:
+    texts = {name: text for name in row.__struct_fields__ if isinstance(text := getattr(row, name), str)}
+    return msgspec.structs.replace(row, **{name: text.replace("\0", "\ufffd") for name, text in texts.items()})
 
 
 def _records(raw: bytes) -> list[msgspec.Raw]:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.metrics.adapters.access_log import AccessLog
-from services.metrics.adapters.engine import open_engine
+from services.metrics.adapters.sqlite import Sqlite
 from services.metrics.adapters.schema import migrate
 from services.metrics.adapters.writer import Writer
 from services.metrics.projections.access import access_line
@@ -98,8 +98,15 @@ def ledger_of(folder: Path, empty: bytes, batches: Sequence[Sequence[Recorded]],
 
 def open_writer(path: Path) -> Writer:
     access_log = AccessLog(path.parent / "logs", days=30, clock=FixedClock())
-    engine = open_engine(path, "write")
-    writer = Writer(engine, stream="LR_USAGE", access_log=access_log, line=access_line, same=same, another=another)
+    writer = Writer(
+        Sqlite(path),
+        stream="LR_USAGE",
+        clock=FixedClock(),
+        access_log=access_log,
+        line=access_line,
+        same=same,
+        another=another,
+    )
     writer.open()
     return writer
 

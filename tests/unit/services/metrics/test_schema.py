@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 
 import services.metrics.migrations
 from services.metrics.adapters import schema
-from services.metrics.adapters.engine import open_engine
+from services.metrics.adapters.sqlite import Sqlite
 from services.metrics.adapters.tables import METADATA
 from shared.kernel.errors import StartRefused
 
@@ -24,7 +24,7 @@ def ledger(tmp_path, empty_ledger):
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(ledger):
-    engine = open_engine(ledger, "write")
+    engine = Sqlite(ledger).engine("write")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
@@ -72,7 +72,7 @@ async def test_a_migration_that_fails_is_told_and_changes_nothing(tmp_path):
 
 
 def test_a_power_cut_can_only_take_whole_transactions(ledger):
-    engine = open_engine(ledger, "write")
+    engine = Sqlite(ledger).engine("write")
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1

@@ -40,13 +40,11 @@ async def test_counters_go_on_after_a_restart_as_if_there_had_been_none(rig):
         assert "localrouter_unpriced_requests_total 4.0" in await metrics(client)
 
 
-async def test_a_rebuild_from_nothing_does_not_double_the_counters(rig, empty_ledger):
+async def test_a_rebuild_from_nothing_does_not_double_the_counters(rig):
     async with rig.running() as client:
         await fill(rig, client, 1, 2, 3)
         before = await metrics(client)
-    for leftover in rig.settings.database.parent.glob("ledger.db*"):
-        leftover.unlink()
-    rig.settings.database.write_bytes(empty_ledger)
+    rig.kept.renew()
     async with rig.running() as client:
         await rig.projected(client)
         assert await metrics(client) == before
@@ -111,12 +109,12 @@ async def test_an_access_log_that_is_deleted_while_it_is_written_is_made_again(r
     assert [each["request_id"] for each in lines(path)] == [usage_record(1).id, usage_record(2).id]
 
 
-async def test_a_rebuilt_ledger_writes_the_access_log_again_not_twice(rig, empty_ledger):
+async def test_a_rebuilt_ledger_writes_the_access_log_again_not_twice(rig):
     path = rig.settings.logs / "access-2026-03-01.jsonl"
     async with rig.running() as client:
         await fill(rig, client, 1, 2)
         whole = path.read_bytes()
-    rig.settings.database.write_bytes(empty_ledger)
+    rig.kept.renew()
     async with rig.running() as client:
         await rig.projected(client)
     assert path.read_bytes() == whole

@@ -1,6 +1,6 @@
 """The ledger follows the log: exactly once, past the poison, and never past a log that is not its own."""
 
-import sqlite3
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,15 +11,8 @@ from shared.log.port import LR_USAGE, Position
 from shared.testing.usage import usage_record
 
 
-def rows(rig: Any, sql: str) -> list[Any]:
-    with sqlite3.connect(rig.settings.database) as connection:
-        found = connection.execute(sql).fetchall()
-    connection.close()
-    return found
-
-
 def checkpoint(rig: Any) -> tuple[str, int]:
-    return rows(rig, "SELECT identity, sequence FROM checkpoints")[0]
+    return rig.kept.rows("SELECT identity, sequence FROM checkpoints")[0]
 
 
 async def test_every_record_is_in_the_ledger_once_however_often_it_was_published(rig):
@@ -29,7 +22,7 @@ async def test_every_record_is_in_the_ledger_once_however_often_it_was_published
         await rig.publish(usage_record(2), usage_record(1), message_id="outside the window")
         await rig.publish(usage_record(3), message_id="b")
         await rig.projected(client)
-    assert [row[0] for row in rows(rig, "SELECT id FROM requests ORDER BY id")] == [
+    assert [row[0] for row in rig.kept.rows("SELECT id FROM requests ORDER BY id")] == [
         usage_record(n).id for n in (1, 2, 3)
     ]
     position = await rig.log.position(LR_USAGE)
@@ -45,8 +38,8 @@ async def test_a_restart_goes_on_where_it_stopped(rig):
     async with rig.running() as client:
         await rig.projected(client)
         assert (await client.get("/readyz")).status_code == 200
-    assert rows(rig, "SELECT count(*) FROM requests") == [(2,)]
-    assert rows(rig, "SELECT count(*) FROM attempts") == [(2,)]
+    assert rig.kept.rows("SELECT count(*) FROM requests") == [(2,)]
+    assert rig.kept.rows("SELECT count(*) FROM attempts") == [(2,)]
 
 
 async def test_poison_is_set_aside_once_and_the_projection_goes_on(rig):
@@ -59,8 +52,8 @@ async def test_poison_is_set_aside_once_and_the_projection_goes_on(rig):
     assert [sequence for sequence, _ in await rig.buried()] == [2, 3]
     assert "record 1" in (await rig.buried())[1][1]
     assert "localrouter_dead_letters_total 2.0" in text
-    assert rows(rig, "SELECT count(*) FROM requests") == [(3,)]
-    assert [row[0] for row in rows(rig, "SELECT sequence FROM buried ORDER BY 1")] == [2, 3]
+    assert rig.kept.rows("SELECT count(*) FROM requests") == [(3,)]
+    assert [row[0] for row in rig.kept.rows("SELECT sequence FROM buried ORDER BY 1")] == [2, 3]
     assert checkpoint(rig)[1] == 3
 
 
@@ -71,23 +64,25 @@ async def test_a_second_record_of_a_request_that_says_something_else_is_set_asid
         await rig.publish(msgspec.structs.replace(usage_record(1), status="failed"))
         await rig.projected(client)
     assert [sequence for sequence, _ in await rig.buried()] == [2]
-    assert rows(rig, "SELECT status FROM requests") == [("succeeded",)]
+    assert rig.kept.rows("SELECT status FROM requests") == [("succeeded",)]
 
 
 async def test_rows_that_the_database_refuses_are_tried_again_and_set_aside_alone(rig):
-    with sqlite3.connect(rig.settings.database) as connection:
-        connection.execute(
-            "CREATE TRIGGER no_odd_key BEFORE INSERT ON requests WHEN NEW.key_name = 'odd'"
-            " BEGIN SELECT RAISE(ABORT, 'odd'); END"
-        )
-    connection.close()
+    rig.kept.execute(
+        "CREATE TRIGGER no_odd_key BEFORE INSERT ON requests WHEN NEW.key_name = 'odd'"
+        " BEGIN SELECT RAISE(ABORT, 'odd'); END"
+        if isinstance(rig.settings.database, Path)
+        else "ALTER TABLE requests ADD CONSTRAINT nothing_odd CHECK (key_name <> 'odd')"
+    )
     await rig.publish(usage_record(1))
     await rig.publish(usage_record(2, key_name="odd"))
     await rig.publish(usage_record(3))
     async with rig.running() as client:
         await rig.projected(client)
+    if not isinstance(rig.settings.database, Path):
+        rig.kept.execute("ALTER TABLE requests DROP CONSTRAINT nothing_odd")
     assert [(sequence, "odd" in reason) for sequence, reason in await rig.buried()] == [(2, True)]
-    assert rows(rig, "SELECT id FROM requests ORDER BY 1") == [(usage_record(1).id,), (usage_record(3).id,)]
+    assert rig.kept.rows("SELECT id FROM requests ORDER BY 1") == [(usage_record(1).id,), (usage_record(3).id,)]
     assert checkpoint(rig)[1] == 3
 
 
@@ -99,7 +94,7 @@ async def test_a_log_that_was_made_anew_is_refused_with_a_sentence(rig):
     await rig.publish(usage_record(2))
     async with rig.running() as client:
         await until_refused(rig.eventually, client, "made anew")
-    assert rows(rig, "SELECT count(*) FROM requests") == [(1,)]
+    assert rig.kept.rows("SELECT count(*) FROM requests") == [(1,)]
 
 
 async def test_a_log_that_went_backwards_is_refused_with_a_sentence(rig):
@@ -136,11 +131,11 @@ async def test_a_ledger_that_cannot_be_written_says_so_and_goes_on_by_itself(rig
             return answer.status_code == 503 and "does not take writes" in answer.text
 
         await rig.eventually(waiting)
-        assert rows(rig, "SELECT count(*) FROM requests") == [(0,)]
+        assert rig.kept.rows("SELECT count(*) FROM requests") == [(0,)]
         rig.settings.logs.unlink()
         await rig.projected(client)
         assert (await client.get("/readyz")).status_code == 200
-    assert rows(rig, "SELECT count(*) FROM requests") == [(1,)]
+    assert rig.kept.rows("SELECT count(*) FROM requests") == [(1,)]
 
 
 async def test_a_log_that_does_not_answer_is_waited_for(rig):

@@ -1,0 +1,115 @@
+"""The ledger in a SQLite file."""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError
+from sqlalchemy.pool import StaticPool
+
+from services.metrics.adapters.database import Use
+from services.metrics.adapters.tables import TABLES
+from shared.kernel.errors import StartRefused
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    # NORMAL is enough: a power cut may take the last transactions, but each holds rows, counters and checkpoint
+    # together, so what is lost is read from the log again. FULL would only buy an fsync per batch.
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA journal_size_limit = 67108864",
+)
+_DIALECT: Final = sqlite.dialect()
+
+
+class Sqlite:
+    """One file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self._path)
+
+    def engine(self, use: Use) -> Engine:
+        """Return an engine of one connection; the folder is made when missing.
+
+        Writing transactions take the write lock when they begin, so they never fail half way for want of it.
+        """
+        if use == "write":
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # one connection for life: its thread keeps it, and a pool would only check it in and out
+        engine = create_engine(
+            f"sqlite:///{self._path}",
+            poolclass=StaticPool,
+            connect_args={"check_same_thread": False, "isolation_level": None},
+        )
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: sqlite3.Connection, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+            for pragma in (*_PRAGMAS, "PRAGMA query_only = ON") if use == "read" else _PRAGMAS:
+                connection.execute(pragma)
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if use == "write" else "BEGIN")
+
+        return engine
+
+    def version(self) -> str | None:
+        """Return the migration that the tables are at; None: there are none yet. Raises StartRefused."""
+        path = self._path
+        if not path.exists():
+            return None
+        # mode rw, not ro: after a crash the first to open the file has to bring its write-ahead log home
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            try:
+                found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            except sqlite3.OperationalError:
+                return None
+            except sqlite3.DatabaseError as error:
+                raise StartRefused(f"{path} is not a ledger: {error}") from error
+        return None if found is None else str(found[0])
+
+    def make_schema(self) -> None:
+        """Nothing: the file is made by the first connection."""
+
+    def hold(self, connection: Connection) -> None:
+        """Nothing: each transaction takes the lock, and the data folder has one owner."""
+
+    def make_room(self, connection: Connection, days: Collection[str]) -> None:
+        """Nothing: a table holds every day."""
+
+    def insert(self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add rows in the order of the table's columns."""
+        connection.exec_driver_sql(_STATEMENTS[table.name][0], list(rows))
+
+    def upsert(self, connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Add rows, or put them in the place of those with the same key."""
+        connection.exec_driver_sql(_STATEMENTS[table.name][1], list(rows))
+
+    def refusal(self, error: Exception) -> bool:
+        """Whether rows are at fault."""
+        return isinstance(error, IntegrityError | DataError | InterfaceError)
+
+
+def _compiled(statement: Any) -> str:
+    # compiled once: the driver then takes plain tuples, which is several times quicker than parameters by name
+    return str(statement.compile(dialect=_DIALECT))
+
+
+def _statements(table: Table) -> tuple[str, str]:
+    insert = sqlite.insert(table)
+    keys = [column.name for column in table.primary_key]
+    changes = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+    return _compiled(table.insert()), _compiled(insert.on_conflict_do_update(index_elements=keys, set_=changes))
+
+
+_STATEMENTS: Final = {table.name: _statements(table) for table in TABLES}
