@@ -17,7 +17,7 @@ from shared.log.nats import NatsLog
 from shared.log.port import EventLog
 from shared.runtime.bootstrap import USAGE_SHARE, bootstrap_log
 from shared.runtime.logging import configure_logging
-from shared.runtime.master_key import load_master_key
+from shared.runtime.master_key import load_master_keys
 from shared.runtime.process import Place, run_process, serve, settle_memory
 from shared.runtime.server import bind
 from shared.runtime.settings_file import log_folder
@@ -43,8 +43,9 @@ async def up(place: Place, *, as_json: bool = False) -> None:
     """Start nats-server and every service in this process, and serve until signalled."""
     settings = place.settings
     configure_logging(settings.log, log_folder(settings, place.home), service="localrouter")
-    master = load_master_key(place.home, place.environ)
-    async with NatsServer(place.home, master, max_store_bytes=settings.nats.max_store_bytes) as server:
+    masters = load_master_keys(place.home, place.environ)
+    sealing, *older = masters.ring()
+    async with NatsServer(place.home, sealing, older=older, max_store_bytes=settings.nats.max_store_bytes) as server:
         bound = bind(settings.server.host, settings.server.port)
         token = admin_token(place.home, place.environ)
         await bootstrap_log(
@@ -56,7 +57,7 @@ async def up(place: Place, *, as_json: bool = False) -> None:
         connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
         logs: dict[str, EventLog] = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
         try:
-            await _serve(build(place, logs, master=master, admin_token=token), place, bound, as_json=as_json)
+            await _serve(build(place, logs, masters=masters, admin_token=token), place, bound, as_json=as_json)
         finally:
             await asyncio.gather(*(log.close() for log in logs.values()))
 

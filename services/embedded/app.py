@@ -18,8 +18,10 @@ from services.router.settings import RouterSettings
 from shared.log.port import SECRETS, EventLog
 from shared.log.secrets import SecretStore
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
+from shared.runtime.master_key import MasterKeys
 from shared.runtime.process import Place
 from shared.runtime.service import Service
+from shared.runtime.store_key import rewrap_store_key
 
 SERVICES = ("gateway", "router", "providers", "metrics")
 """Every service, each with its own user on the log."""
@@ -47,12 +49,12 @@ class House:
                 stopping.push_async_callback(service.stop)
 
 
-def build(place: Place, logs: Mapping[str, EventLog], *, master: bytes, admin_token: str) -> House:
+def build(place: Place, logs: Mapping[str, EventLog], *, masters: MasterKeys, admin_token: str) -> House:
     """Wire all services; ``logs`` are the log as each service's own user, by service name."""
     settings, home = place.settings, place.home
 
     def secrets(name: str) -> SecretStore:
-        return SecretStore(logs[name].bucket(SECRETS), master)
+        return SecretStore(logs[name].bucket(SECRETS), masters)
 
     router = build_router(
         RouterSettings.from_settings(settings, home),
@@ -92,6 +94,8 @@ def build(place: Place, logs: Mapping[str, EventLog], *, master: bytes, admin_to
         snapshots=place.snapshots("gateway"),
         clock=SYSTEM_CLOCK,
         new_id=new_id,
+        masters=masters,
+        rewrap_more=lambda ring: rewrap_store_key(home / "nats", ring),
         registries=[service.registry for service in others if service.registry is not None],
     )
     return House(gateway, others)

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -35,14 +36,22 @@ class NatsServer:
     """A nats-server on loopback with a user per service, as an async context manager or by ``start`` and ``stop``."""
 
     def __init__(
-        self, home: Path, master: bytes, *, max_store_bytes: int = 10 * 1024**3, kernel_tells: bool = KERNEL_TELLS
+        self,
+        home: Path,
+        master: bytes,
+        *,
+        older: Sequence[bytes] = (),
+        max_store_bytes: int = 10 * 1024**3,
+        kernel_tells: bool = KERNEL_TELLS,
     ) -> None:
-        """``home`` is the data folder, which is locked; the store is ``home/nats``."""
+        """``home`` is the data folder, which is locked; the store is ``home/nats``. ``older``: master keys that are
+        being replaced."""
         self.users: dict[str, str] = {}
         """Passwords by user: ``bootstrap`` and one per service."""
         self.url = ""
         self._folder = home / "nats"
         self._master = master
+        self._older = older
         self._max_store_bytes = max_store_bytes
         self._kernel_tells = kernel_tells
         self._lock = FolderLock(home)
@@ -74,7 +83,7 @@ class NatsServer:
         try:
             self._folder.mkdir(exist_ok=True, mode=0o700)
             (self._folder / STORE).mkdir(exist_ok=True, mode=0o700)
-            self._key = open_store_key(self._folder, self._master)
+            self._key = open_store_key(self._folder, self._master, older=self._older)
             self.users = {name: secrets.token_urlsafe(24) for name in (SYSTEM, BOOTSTRAP, *SERVICES)}
             await self._first_start()
             if await self.durable() is False:

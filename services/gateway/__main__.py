@@ -57,6 +57,7 @@ def _build(surroundings: Surroundings, settings: GatewaySettings) -> Gateway:
         settings,
         log=surroundings.log,
         secrets=surroundings.secrets,
+        masters=surroundings.masters,
         completions=completions,
         services=others,
         readiness={name: other.not_ready for name, other in others.items()},

@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry, Gauge
 from services.gateway.adapters.adoption import Adoption
 from services.gateway.adapters.journal import Journal
 from services.gateway.adapters.log_watch import LogWatch
+from services.gateway.adapters.master_rotation import MasterRotation, Rotated
 from services.gateway.adapters.outbox import Outbox
+from services.gateway.adapters.pepper_rotation import PepperRotation
 from services.gateway.adapters.peppers import Peppers
 from services.gateway.api.data_plane import DataPlane, RefusalCap
 from services.gateway.api.health import HealthView, Readiness
@@ -31,11 +33,12 @@ from shared.kernel.ids import NewId
 from shared.kernel.secrets import Secret
 from shared.log.aggregates import Aggregates
 from shared.log.folds import BucketWatcher, FoldRunner
-from shared.log.port import CATALOG, LR_CONFIG, LR_HEALTH, PLANS, SECRETS, EventLog
+from shared.log.port import CATALOG, LEASES, LR_CONFIG, LR_HEALTH, PLANS, SECRETS, EventLog
 from shared.log.secrets import SecretStore
 from shared.log.snapshots import SnapshotStore
 from shared.runtime.asgi import App, Receive, Scope, Send, respond
 from shared.runtime.lazy import LazyApp
+from shared.runtime.master_key import MasterKeys
 from shared.runtime.metrics import metrics_app
 from shared.runtime.service import Part, Service
 
@@ -75,12 +78,15 @@ def build(
     registries: Sequence[CollectorRegistry] = (),
     remote: Sequence[Part] = (),
     metrics_token: str | None = None,
+    masters: MasterKeys | None = None,
+    rewrap_more: Callable[[Sequence[bytes]], object] = lambda _: None,
 ) -> Gateway:
     """Wire the gateway.
 
     ``services`` are the other services' applications by name (``OWNERS``), ``registries`` what ``/metrics`` shows
     besides the gateway's own, ``remote`` the connections behind ``services`` and ``completions`` where there are any,
-    ``metrics_token`` what opens ``/metrics`` besides the admin token.
+    ``metrics_token`` what opens ``/metrics`` besides the admin token, ``masters`` the master key where it can be
+    rotated, ``rewrap_more`` what wraps by it what is sealed elsewhere.
     """
     ring, plans, catalog, health = KeyRing(), Plans(), Catalog(), Health()
     peppers = Peppers(log.bucket(SECRETS), secrets, new_id)
@@ -98,6 +104,13 @@ def build(
         newest_pepper=peppers.newest,
         clock=clock,
         new_id=new_id,
+    )
+    rotations = _Rotations(
+        PepperRotation(peppers, log.bucket(SECRETS), secrets, ring.pepper_ids, new_id=new_id, clock=clock),
+        masters
+        and MasterRotation(
+            masters, log.bucket(SECRETS), log.bucket(LEASES), holder=new_id(), clock=clock, rewrap_more=rewrap_more
+        ),
     )
     data_plane = DataPlane(
         keys=ring,
@@ -143,7 +156,7 @@ def build(
     health_view = HealthView(catalog, health, {"gateway": own_readiness, **readiness}, problems, log_state)
     app = PublicApp(
         data_plane=data_plane,
-        admin={**_admin_of(services), **_own_admin(keys, health_view)},
+        admin={**_admin_of(services), **_own_admin(keys, health_view, rotations)},
         metrics=metrics_app(_registry(journal, data_plane), *registries),
         hosts=Hosts([*settings.allowed_hosts, *_own_names(settings.host)]),
         origins=Origins(settings.cors_origins),
@@ -159,6 +172,7 @@ def build(
         *watchers,
         keys_runner,
         health_runner,
+        rotations,
         watch,
         outbox,
         Adoption(settings.journal, log, interrupted),
@@ -178,6 +192,27 @@ def build(
 
     service = Service(name="gateway", app=app, parts=parts, not_ready=not_ready)
     return Gateway(service, first_key, lambda: ring.ever_created > 0, drain)
+
+
+class _Rotations:
+    """What rotates, as one part of the service."""
+
+    def __init__(self, pepper: PepperRotation, master: MasterRotation | None) -> None:
+        self.pepper = pepper
+        self._master = master
+
+    async def start(self) -> None:
+        await self.pepper.start()
+        if self._master is not None:
+            await self._master.start()
+
+    async def stop(self) -> None:
+        await self.pepper.stop()
+
+    async def rotate_master(self) -> Rotated | Refusal:
+        if self._master is None:
+            return Refusal("master_key_given", "the master key is not this process's to replace")
+        return await self._master.rotate()
 
 
 class _WakingJournal:
@@ -204,14 +239,15 @@ def _admin_of(services: Mapping[str, App]) -> dict[str, App]:
     return {resource: app for name, app in services.items() for resource in OWNERS[name]}
 
 
-def _own_admin(keys: Keys, health: HealthView) -> dict[str, App]:
+def _own_admin(keys: Keys, health: HealthView, rotations: _Rotations) -> dict[str, App]:
     def load() -> App:
         from services.gateway.api.admin import build as build_admin
+        from services.gateway.api.secrets import Rotations
 
-        return build_admin(keys, health)
+        return build_admin(keys, health, Rotations(rotations.pepper.rotate, rotations.rotate_master))
 
     admin = LazyApp(load)
-    return {"keys": admin, "settings": admin, "health": admin, "openapi.json": _openapi}
+    return {"keys": admin, "settings": admin, "secrets": admin, "health": admin, "openapi.json": _openapi}
 
 
 async def _openapi(_: Scope, __: Receive, send: Send) -> None:

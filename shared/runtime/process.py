@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from shared.log.snapshots import SnapshotStore
 from shared.log.streams import verify
 from shared.runtime.asgi import App
 from shared.runtime.logging import configure_logging
-from shared.runtime.master_key import load_master_key
+from shared.runtime.master_key import MasterKeys, load_master_keys
 from shared.runtime.server import HttpServer, bind
 from shared.runtime.service import Service
 from shared.runtime.settings import Nats, Settings
@@ -61,7 +62,7 @@ class Place:
         return SnapshotStore(self.home / "snapshots" / service)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Surroundings:
     """What a service is built with."""
 
@@ -73,7 +74,12 @@ class Surroundings:
     @property
     def secrets(self) -> SecretStore:
         """What the master key opens; only who asks for it needs the key. Raises StartRefused where there is none."""
-        return SecretStore(self.log.bucket(SECRETS), load_master_key(self.place.home, self.place.environ))
+        return SecretStore(self.log.bucket(SECRETS), self.masters)
+
+    @cached_property
+    def masters(self) -> MasterKeys:
+        """The master keys; raises StartRefused where there are none."""
+        return load_master_keys(self.place.home, self.place.environ)
 
 
 @dataclass(frozen=True, slots=True)

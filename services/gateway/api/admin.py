@@ -1,4 +1,4 @@
-"""The gateway's own part of the admin API: keys, settings, health. Imported at its first request."""
+"""The gateway's own part of the admin API: keys, settings, secrets, health. Imported at its first request."""
 
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.gateway.api.health import HealthView
 from services.gateway.api.keys import Keys
+from services.gateway.api.secrets import Rotations, add_secrets
 from services.gateway.domain.settings import RoutedDefaults
 from services.gateway.projections.keys import KnownKey, public_view
 from shared.contracts.config import KeyOptions, KeyPolicies, Target
@@ -160,11 +161,12 @@ class SettingsView(BaseModel):
     restart_required: bool = False
 
 
-def build(keys: Keys, health: HealthView) -> FastAPI:
+def build(keys: Keys, health: HealthView, rotations: Rotations) -> FastAPI:
     """Return the application."""
     app = admin_app("LocalRouter gateway")
     _add_keys(app, keys)
     _add_settings(app, keys)
+    add_secrets(app, rotations)
 
     @app.get(f"{PREFIX}/health", tags=["health"])
     async def get_health() -> dict[str, Any]:

@@ -107,8 +107,10 @@ class KeyRing:
         return found[0] if len(found) == 1 else None
 
     def pepper_ids(self) -> set[str]:
-        """Return the peppers that live keys need."""
-        return {known.key.value.pepper_id for known in self._keys.values() if known.key.value is not None}
+        """Return the peppers that live keys need, those of older values in their grace included."""
+        values = [known.key.value for known in self._keys.values()]
+        values += [value for known in self._keys.values() for value, _ in known.graces]
+        return {value.pepper_id for value in values if value is not None}
 
     def problems(self) -> list[str]:
         """Return the frozen keys, in sentences."""
