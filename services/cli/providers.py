@@ -179,7 +179,7 @@ def remove_credential(
 def _choose(provider: dict[str, Any], name: str | None) -> dict[str, Any]:
     stored: list[dict[str, Any]] = provider.get("credentials", [])
     named = [item for item in stored if name in (None, item["id"], item.get("name"), item["fingerprint"])]
-    if len(named) == 1 and named[0]["state"] == "environment":
+    if len(named) == 1 and named[0]["source"] == "environment":
         sentence = f"{provider['slug']} takes its credential from the gateway's environment: unset it there"
         raise CommandFailed(Exit.REFUSED, sentence)
     if len(named) == 1:

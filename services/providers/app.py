@@ -21,8 +21,8 @@ from services.providers.adapters.upstream import Upstream
 from services.providers.adapters.vendor_api import VendorApi
 from services.providers.api.complete import complete_app
 from services.providers.domain.ports import Secrets
-from services.providers.projections.prices import PricesFold
 from services.providers.projections.health import HealthFold
+from services.providers.projections.prices import PricesFold
 from services.providers.projections.providers import ProvidersFold, provider_of
 from services.providers.settings import ProvidersSettings
 from shared.contracts.config import CredentialRemoved, ProviderChanged
@@ -154,7 +154,9 @@ def build(
             *price_runner.problems(),
             *price_fold.frozen(),
             *catalog.problems(),
-            *health.problems(),
+            *follower.problems(),
+            *teller.problems(),
+            *prober.problems(),
         ]
         return reasons if log.connected() else [*reasons, "the event log does not answer"]
 
@@ -170,7 +172,20 @@ def build(
     service = Service(
         name=NAME,
         app=InternalApp(routes, token=token, not_ready=not_ready),
-        parts=[upstream, runner, price_runner, bootstrap, sweep, model, catalog, health],
+        parts=[
+            upstream,
+            runner,
+            follower,
+            price_runner,
+            teller,
+            health,
+            lease,
+            bootstrap,
+            sweep,
+            model,
+            catalog,
+            prober,
+        ],
         registry=registry,
         not_ready=not_ready,
     )

@@ -31,7 +31,6 @@ _ERROR_S: Final = 5.0
 _LINGER_S: Final = 0.25
 """How long the end of a connection is waited for after the end of an answer, so that it can be used again."""
 _ENCODE: Final = msgspec.json.Encoder().encode
-_REJECTED: Final = (FailureKind.AUTHENTICATION, FailureKind.QUOTA, FailureKind.RATE_LIMITED)
 
 log = structlog.get_logger("providers")
 
@@ -106,8 +105,8 @@ class UpstreamCompletions:
         if credential is None and pinned is not None:
             yield unsupported("previous_response_id", "The credential that the response before lies with is gone.")
             return
-        if credential is None and vendor.credential == "required":
-            yield _unavailable(f"provider {view.spec.slug} has no credential")
+        if credential is None and (absent := self._no_credential(view, vendor)) is not None:
+            yield absent
             return
         identity = credential.id if credential else None
         if out.bound is not None:
@@ -139,7 +138,7 @@ class UpstreamCompletions:
                     yield await _no_stream(response)
                     return
                 if credential is not None:
-                    self._credentials.accept(credential.id)
+                    self._credentials.accepted(view, credential.id)
                 yield Head(
                     status=200,
                     content_type=out.stream_type if request.stream else "application/json",
@@ -219,10 +218,21 @@ class UpstreamCompletions:
             credential_id=credential.id if credential else None,
             secret=credential.secret.reveal() if credential else None,
         )
-        if credential is None or failure.kind not in _REJECTED:
+        if credential is None:
             return failure
-        self._credentials.reject(credential.id)
-        return msgspec.structs.replace(failure, rotated=not pinned and self._credentials.has_another(view))
+        another = self._credentials.failed(view, credential.id, failure)
+        return msgspec.structs.replace(failure, rotated=another and not pinned)
+
+    def _no_credential(self, view: ProviderView, vendor: Vendor) -> Fail | None:
+        """Return why a request without a credential is not sent; None: it needs none."""
+        absent = None if vendor.credential == "none" else self._credentials.absent(view)
+        if absent is None:
+            missing = vendor.credential == "required"
+            return _unavailable(f"provider {view.spec.slug} has no credential") if missing else None
+        message = f"provider {view.spec.slug} has no credential to send now: {absent.reason}"
+        wait = None if absent.until is None else absent.until - self._clock.now()
+        wait_ms = None if wait is None else max(1, round(wait.total_seconds() * 1_000))
+        return Fail(kind=FailureKind.UNAVAILABLE, message=message, retry_after_ms=wait_ms)
 
 
 async def _no_stream(response: Answer) -> Fail:

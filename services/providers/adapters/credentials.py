@@ -1,20 +1,21 @@
 """The credentials of providers: unsealed once and kept in memory, or taken from the environment, never shown."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
 
 import structlog
 
 from services.providers.domain.ports import Secrets
-from services.providers.domain.provider import secret_context
+from services.providers.domain.provider import ENVIRONMENT, secret_context
 from services.providers.domain.registry import VENDORS
+from services.providers.domain.standing import IN_USE, Standing, after, cooled
 from services.providers.projections.providers import ProviderView
+from shared.contracts.catalog import CredentialHealthChanged
+from shared.contracts.frames import Fail
+from shared.kernel.clock import Clock
 from shared.kernel.errors import SealBroken
 from shared.kernel.secrets import Secret
-
-ENVIRONMENT: Final = "environment"
-"""The id of a credential that is an environment variable's."""
 
 log = structlog.get_logger("providers")
 
@@ -27,55 +28,128 @@ class Usable:
     secret: Secret
 
 
-class Credentials:
-    """Finds the credential to send. One that a vendor refused goes last until it changes."""
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Why a provider that has credentials has none to send now; ``until``: when it has one again."""
 
-    def __init__(self, secrets: Secrets, environ: Mapping[str, str]) -> None:
+    reason: str
+    until: datetime | None = None
+
+
+Told = Callable[[ProviderView, str, str, Standing], None]
+"""Takes the provider, the id and fingerprint of a credential, and how it stands from now on."""
+
+
+class Credentials:
+    """Finds the credential to send, and knows how each stands: one that a vendor refused is sent no more until it
+    changes or is tested by hand, one whose rate is limited rests."""
+
+    def __init__(self, secrets: Secrets, environ: Mapping[str, str], *, clock: Clock, told: Told) -> None:
+        """``told`` learns of every change of a standing that was seen here."""
         self._secrets = secrets
         self._environ = environ
+        self._clock = clock
+        self._told = told
         self._known: dict[str, Usable] = {}
-        self._rejected: set[str] = set()
+        self._standings: dict[tuple[str, str], Standing] = {}
 
     async def of(self, view: ProviderView, pinned: str | None = None) -> Usable | None:
-        """Return the credential to send for a provider, or None where it has none that opens; ``pinned``: this one."""
-        stored = view.credentials
-        if pinned is not None:
-            stored = {key: found for key, found in stored.items() if found.id == pinned}
-            if not stored:
-                return self._from_environment(view) if pinned == ENVIRONMENT else None
-        if stored:
-            for found in sorted(stored.values(), key=lambda item: item.id in self._rejected):
-                usable = self._known.get(found.id) or await self._open(view, found.id, found.secret_id)
+        """Return the credential to send for a provider, or None: see ``absent``. ``pinned``: this one, however it
+        stands."""
+        for identity in self._ids(view) if pinned is None else (pinned,):
+            if pinned is not None or self.standing(view, identity).state == "in_use":
+                usable = await self._usable(view, identity)
                 if usable is not None:
                     return usable
+        return None
+
+    async def all(self, view: ProviderView) -> list[Usable]:
+        """Return every credential of a provider that opens, however it stands."""
+        found = [await self._usable(view, identity) for identity in self._ids(view)]
+        return [usable for usable in found if usable is not None]
+
+    def absent(self, view: ProviderView) -> Absent | None:
+        """Return why none of a provider's credentials can be sent now; None: it has none, or one that stands well."""
+        standings = [self.standing(view, identity) for identity in self._ids(view)]
+        if not standings or any(standing.state == "in_use" for standing in standings):
             return None
-        return self._from_environment(view)
+        untils = [standing.until for standing in standings if standing.until is not None]
+        return Absent(standings[0].reason, min(untils, default=None))
 
-    def reject(self, credential_id: str) -> None:
-        """The vendor refused this credential."""
-        self._rejected.add(credential_id)
+    def failed(self, view: ProviderView, credential_id: str, fail: Fail) -> bool:
+        """Note that an attempt with a credential failed; returns whether it is out now and another can be sent."""
+        others = any(
+            self.standing(view, identity).state == "in_use" for identity in self._ids(view) if identity != credential_id
+        )
+        before = self.standing(view, credential_id)
+        self._stands(view, credential_id, after(before, fail, self._clock.now(), alone=not others))
+        return others and self.standing(view, credential_id).state != "in_use"
 
-    def has_another(self, view: ProviderView) -> bool:
-        """Whether a provider has a credential that no vendor refused."""
-        return any(found.id not in self._rejected for found in view.credentials.values())
+    def cool(self, view: ProviderView, credential_id: str, until: datetime, reason: str) -> None:
+        """Do not send a credential before ``until``."""
+        self._stands(view, credential_id, cooled(self.standing(view, credential_id), until, reason))
 
-    def accept(self, credential_id: str) -> None:
-        """The vendor took this credential."""
-        self._rejected.discard(credential_id)
+    def accepted(self, view: ProviderView, credential_id: str) -> None:
+        """The vendor took a credential: it is not rejected any more; one that cools does so still."""
+        if self.standing(view, credential_id).state == "rejected":
+            self._stands(view, credential_id, IN_USE)
+
+    def tell(self, view: ProviderView, told: CredentialHealthChanged) -> None:
+        """Take over what another process, or an earlier run of this one, saw of a credential's value."""
+        if self.fingerprint(view, told.credential_id) == told.fingerprint:
+            self._standings[view.id, told.credential_id] = Standing(told.state, told.until, told.reason)
+
+    def renew(self, view: ProviderView) -> None:
+        """A provider was changed: what its vendor refused it may take now."""
+        for identity in self._ids(view):
+            self.accepted(view, identity)
 
     def forget(self, credential_id: str) -> None:
         """Drop what is in memory of a credential that is gone."""
         self._known.pop(credential_id, None)
-        self._rejected.discard(credential_id)
+        for key in [key for key in self._standings if key[1] == credential_id]:
+            del self._standings[key]
 
-    def state(self, credential_id: str) -> str:
-        """Return ``ok`` or ``rejected``."""
-        return "rejected" if credential_id in self._rejected else "ok"
+    def standing(self, view: ProviderView, credential_id: str) -> Standing:
+        """Return how a credential stands now."""
+        return self._standings.get((view.id, credential_id), IN_USE).at(self._clock.now())
+
+    def fingerprint(self, view: ProviderView, credential_id: str) -> str | None:
+        """Return the fingerprint of a credential, None where there is none of that id."""
+        if credential_id == ENVIRONMENT:
+            return self.environment_fingerprint(view)
+        stored = view.credentials.get(credential_id)
+        return None if stored is None else stored.fingerprint
 
     def environment_fingerprint(self, view: ProviderView) -> str | None:
         """Return the fingerprint of the key that the environment brings; None: it brings none, or one is stored."""
         usable = None if view.credentials else self._from_environment(view)
         return None if usable is None else usable.secret.fingerprint()
+
+    def _ids(self, view: ProviderView) -> list[str]:
+        if view.credentials:
+            return list(view.credentials)
+        return [] if self._from_environment(view) is None else [ENVIRONMENT]
+
+    def _stands(self, view: ProviderView, credential_id: str, standing: Standing) -> None:
+        if standing == self._standings.get((view.id, credential_id), IN_USE):
+            return
+        fingerprint = self.fingerprint(view, credential_id)
+        if fingerprint is None:
+            return  # it is gone meanwhile
+        self._standings[view.id, credential_id] = standing
+        log.warning(
+            "credential", provider=view.spec.slug, credential=credential_id, state=standing.state, why=standing.reason
+        )
+        self._told(view, credential_id, fingerprint, standing)
+
+    async def _usable(self, view: ProviderView, credential_id: str) -> Usable | None:
+        if credential_id == ENVIRONMENT:
+            return self._from_environment(view)
+        stored = view.credentials.get(credential_id)
+        if stored is None:
+            return None
+        return self._known.get(stored.id) or await self._open(view, stored.id, stored.secret_id)
 
     def _from_environment(self, view: ProviderView) -> Usable | None:
         vendor = VENDORS[view.spec.vendor]

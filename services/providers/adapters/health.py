@@ -1,36 +1,34 @@
-"""Probes and breakers of all providers: fed by free probes and real traffic, published when something changes."""
+"""How every provider is: fed by probes, by real traffic, by the log; what changes is told at once."""
 
-import asyncio
-import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
-from services.providers.adapters.vendor_api import NoCredential, VendorAnswered, VendorApi
-from services.providers.domain.breaker import Breaker, BreakerRules, Outcome, admit, record, reopens_at
-from services.providers.domain.health import Probed, health_of, outcome_of_attempt, outcome_of_probe
-from services.providers.domain.registry import VENDORS
+from services.providers.adapters.credentials import Credentials
+from services.providers.adapters.telling import HealthTeller
+from services.providers.domain.breaker import Breaker, BreakerRules, Outcome, admit, hold_off, record, reset, told
+from services.providers.domain.health import Probed, health_of, outcome_of_attempt
+from services.providers.projections.health import HealthFold, Told
 from services.providers.projections.providers import ProvidersFold, ProviderView
-from shared.contracts.catalog import BreakerState, HealthChanged, HealthState
-from shared.contracts.frames import Fail, Tail
+from shared.contracts.catalog import BreakerState, CredentialHealthChanged, HealthChanged, HealthState
+from shared.contracts.frames import Fail, FailureKind, Tail
 from shared.kernel.clock import Clock
-from shared.kernel.errors import LogError
-from shared.kernel.ids import NewId
-from shared.log.facts import Facts
-from shared.log.port import EventLog
+from shared.log.port import Recorded
 
-_JITTER: Final = 0.1
-_LOOK_S: Final = 1.0
-"""How often the prober looks who is due."""
+NO_CREDENTIAL: Final = "no credential is set"
+_NOT_PROBED: Final = "not probed yet"
+_WORTH_TELLING_MS: Final = 2_000
+"""A shorter Retry-After is over before the other gateways could make use of it."""
+_STRAINED: Final = frozenset({FailureKind.OVERLOADED, FailureKind.SERVER_ERROR})
+"""Where a Retry-After speaks of the provider, not of one credential."""
+_REFUSED: Final = frozenset({FailureKind.AUTHENTICATION, FailureKind.QUOTA})
 
 log = structlog.get_logger("providers")
 
-
-_NOT_PROBED: Final = "not probed yet"
-_NO_CREDENTIAL: Final = "no credential is set"
-_UNPROBED: Final = ("unknown", "closed", _NOT_PROBED)
+_Published = tuple[HealthState, BreakerState, datetime | None]
 
 
 @dataclass(slots=True)
@@ -40,9 +38,11 @@ class State:
     health: HealthState = "unknown"
     reason: str = _NOT_PROBED
     breaker: Breaker = field(default_factory=Breaker)
-    due: float = 0.0
-    probing: bool = False
-    published: tuple[str, str, str] | None = None
+    cool_until: datetime | None = None
+    """The vendor asked to be left alone until then."""
+    order: tuple[int, int] = (0, 0)
+    """Fence and epoch of what was last told of it, by whomever."""
+    published: _Published = ("unknown", "closed", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,53 +54,47 @@ class Permit:
 
 
 class HealthBoard:
-    """Knows how every provider is, lets requests through, probes, and tells the log about transitions."""
+    """Lets requests through, learns from how they end, and tells the log about transitions.
+
+    Several processes have a board each: what one tells, the others take over.
+    """
 
     def __init__(
         self,
         fold: ProvidersFold,
-        api: VendorApi,
-        log_: EventLog,
+        last: HealthFold,
+        teller: HealthTeller,
+        credentials: Credentials,
         *,
-        local_model: bool,
         clock: Clock,
-        new_id: NewId,
-        recovered: Callable[[str], None],
+        leads: Callable[[], bool],
     ) -> None:
-        """``recovered`` is told the id of a provider that answers again."""
+        """``leads``: whether this process is the prober now."""
         self._fold = fold
-        self._api = api
-        self._local_model = local_model
+        self._last = last
+        self._teller = teller
+        self._credentials = credentials
         self._clock = clock
-        self._facts = Facts(log_, clock=clock, new_id=new_id, source="providers")
-        self._recovered = recovered
+        self._leads = leads
         self._states: dict[str, State] = {}
-        self._failed: dict[str, str] = {}
-        self._woken = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        # Epochs of an earlier run of this process count as older, whatever they were.
-        self._epoch = int(clock.now().timestamp() * 1_000)
 
     async def start(self) -> None:
-        """Begin to probe."""
-        self._run(self._probe_all(), "probes")
-        self._run(self._publish(), "health publisher")
+        """Go on where the log says that everybody was: an open breaker stays open, a rejected credential out."""
+        for view in self._fold.all():
+            self.state(view.id)
+            for standing in self._last.credentials(view.id):
+                self._credentials.tell(view, standing)
 
     async def stop(self) -> None:
-        """End."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def problems(self) -> list[str]:
-        """Return why nobody watches over health; empty: it is watched."""
-        return [f"{name} stopped: {why}" for name, why in self._failed.items()]
+        """Nothing to end."""
 
     def state(self, provider_id: str) -> State:
         """Return what is known of a provider."""
         known = self._states.get(provider_id)
         if known is None:
             known = self._states[provider_id] = State()
+            if (last := self._last.get(provider_id)) is not None:
+                self._take(known, last)
         return known
 
     def shown(self, provider_id: str) -> tuple[HealthState, str, BreakerState]:
@@ -108,142 +102,148 @@ class HealthBoard:
         state = self.state(provider_id)
         return state.health, state.reason, state.breaker.state
 
+    def cool_until(self, provider_id: str) -> datetime | None:
+        """Return until when a provider's vendor asked to be left alone; None: it did not, or that is over."""
+        until = self.state(provider_id).cool_until
+        return until if until is not None and until > self._clock.now() else None
+
     def admit(self, view: ProviderView) -> Permit | None:
         """Let an attempt through, or not: the breaker is open."""
         state = self.state(view.id)
+        before = state.breaker.state
         state.breaker, epoch = admit(state.breaker, rules_of(view), self._clock.monotonic())
+        if state.breaker.state != before:
+            self._tell(view, state)
         return None if epoch is None else Permit(view.id, epoch)
 
     def ended(self, view: ProviderView, permit: Permit, outcome: Fail | Tail | None) -> None:
         """An attempt ended; None: it was cancelled."""
         state = self.state(view.id)
-        self._record(view, state, permit.epoch, outcome_of_attempt(outcome))
+        if isinstance(outcome, Fail):
+            self._strained(view, state, outcome)
+        self._record(view, permit, outcome_of_attempt(outcome))
         if isinstance(outcome, Tail) and state.health in ("unhealthy", "unknown"):
             state.health, state.reason = "healthy", ""
-            self._woken.set()
+        self._tell(view, state)
+
+    def settle(self, view: ProviderView, permit: Permit, outcome: Outcome) -> None:
+        """A probe that was let through ended."""
+        self._record(view, permit, outcome)
+        self._tell(view, self.state(view.id))
+
+    def probed(self, view: ProviderView, probed: Probed) -> None:
+        """A probe ended."""
+        state = self.state(view.id)
+        if probed.reason == NO_CREDENTIAL:
+            state.health, state.reason = "unknown", probed.reason
+        else:
+            state.health, state.reason = health_of(probed, view.spec.options.degraded_after_s)
+        self._tell(view, state)
+
+    def reset(self, view: ProviderView) -> None:
+        """Close a breaker by hand and forget the vendor's Retry-After; every process follows."""
+        state = self.state(view.id)
+        state.breaker, state.cool_until = reset(state.breaker), None
+        if state.health == "unhealthy":
+            state.health, state.reason = "unknown", "its breaker was reset"
+        log.info("breaker reset", provider=view.spec.slug)
+        self._tell(view, state)
 
     def changed(self, provider_id: str) -> None:
         """A provider was changed: what was known of it counts no more."""
         known = self._states.pop(provider_id, None)
-        if known is not None and self._fold.get(provider_id) is not None:
-            self._states[provider_id] = State(published=known.published)
+        if self._fold.get(provider_id) is not None:
+            self._states[provider_id] = State()
+            if known is not None:
+                self._states[provider_id].published, self._states[provider_id].order = known.published, known.order
 
-    async def probe(self, view: ProviderView) -> Probed:
-        """Probe now and note the result."""
+    def told(self, recorded: Recorded) -> None:
+        """The log tells a transition: take it over where another process told it."""
+        data = None if recorded.event is None else recorded.event.data
+        if not isinstance(data, HealthChanged | CredentialHealthChanged) or self._teller.own(data.epoch):
+            return
+        view = self._fold.get(data.provider_id)
+        if view is None or recorded.event is None:
+            return
+        if isinstance(data, CredentialHealthChanged):
+            self._credentials.tell(view, data)
+            return
+        state, last = self.state(view.id), Told(data, recorded.event.time)
+        if last.order >= state.order:
+            self._take(state, last)
+        elif self._leads():
+            self._publish(view, state)  # somebody who does not know yet who leads; others may have believed it
+
+    def _take(self, state: State, last: Told) -> None:
+        """Take over what was told; the time since then counts: an open breaker rests no longer than it should."""
+        now, monotonic, data = self._clock.now(), self._clock.monotonic(), last.data
+        since = monotonic - max(0.0, (now - last.at).total_seconds())
+        state.health, state.reason, state.cool_until = data.health, data.reason, data.cool_until
+        state.breaker = told(state.breaker, data.breaker, since)
+        if state.breaker.state != "closed" and data.cool_until is not None:
+            state.breaker = hold_off(state.breaker, monotonic + (data.cool_until - now).total_seconds())
+        state.order = last.order
+        state.published = data.health, data.breaker, data.cool_until
+
+    def _record(self, view: ProviderView, permit: Permit, outcome: Outcome) -> None:
         state = self.state(view.id)
-        probed = await self._ask(view)
-        if self._states.get(view.id) is not state:
-            return probed
-        was = state.health
-        if probed.reason == _NO_CREDENTIAL:
-            state.health, state.reason = "unknown", probed.reason
-        else:
-            state.health, state.reason = health_of(probed, view.spec.options.degraded_after_s)
-        if was == "unhealthy" and state.health in ("healthy", "degraded"):
-            self._recovered(view.id)
-        self._woken.set()
-        return probed
-
-    async def _ask(self, view: ProviderView) -> Probed:
-        vendor = VENDORS[view.spec.vendor]
-        if vendor.slug == "local":
-            return Probed(200, 0.0) if self._local_model else Probed(None, 0.0, "it is not installed or switched off")
-        began = self._clock.monotonic()
-        status, reason = 200, ""
-        limit_s = view.spec.options.probe_timeout_s
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._api.get(view, vendor.models_path or "", limit_s=limit_s)
-        except VendorAnswered as error:
-            status = vendor.probed(error.status)
-        except NoCredential:
-            status, reason = None, _NO_CREDENTIAL
-        except TimeoutError:
-            status, reason = None, f"no answer in {limit_s:g} s"
-        except OSError as error:
-            status, reason = None, str(error) or type(error).__name__
-        except ValueError as error:
-            reason = str(error)
-        return Probed(status, self._clock.monotonic() - began, reason)
-
-    async def _due(self, view: ProviderView, state: State) -> None:
-        """Probe a provider whose time has come; behind an open breaker it is the one try."""
-        try:
-            state.breaker, epoch = admit(state.breaker, rules_of(view), self._clock.monotonic())
-            probed = await self.probe(view)
-            outcome = outcome_of_probe(probed)
-            if probed.reason == _NO_CREDENTIAL or (state.breaker.state == "closed" and outcome == "success"):
-                outcome = "neutral"  # a list of models does not make up for answers that fail
-            if epoch is not None:
-                self._record(view, state, epoch, outcome)
-        finally:
-            spread = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311  keeps probes apart, decides nothing
-            state.due = self._clock.monotonic() + view.spec.options.probe_interval_s * spread
-            reopens = reopens_at(state.breaker, rules_of(view))
-            if reopens is not None:
-                state.due = min(state.due, max(reopens, self._clock.monotonic() + _LOOK_S))
-            state.probing = False
-
-    def _record(self, view: ProviderView, state: State, epoch: int, outcome: Outcome) -> None:
         before = state.breaker
-        rules = rules_of(view)
-        state.breaker = record(before, rules, epoch, outcome, self._clock.monotonic())
+        state.breaker = record(before, rules_of(view), permit.epoch, outcome, self._clock.monotonic())
         if state.breaker.state != before.state:
-            reopens = reopens_at(state.breaker, rules)
-            state.due = state.due if reopens is None else min(state.due, reopens)
             say = log.info if state.health == "unhealthy" else log.warning  # what probes found was said already
             say("breaker", provider=view.spec.slug, state=state.breaker.state, was=before.state)
-            self._woken.set()
 
-    async def _probe_all(self) -> None:
-        while True:
-            now = self._clock.monotonic()
-            for view in self._fold.all():
-                state = self.state(view.id)
-                if view.spec.enabled and not state.probing and now >= state.due:
-                    state.probing = True
-                    self._run(self._due(view, state), f"probe {view.spec.slug}")
-            await asyncio.sleep(_LOOK_S)
+    def _strained(self, view: ProviderView, state: State, fail: Fail) -> None:
+        """Learn from a failure what it says of the vendor's patience."""
+        until = None
+        if fail.kind in _STRAINED and fail.retry_after_ms is not None:
+            state.breaker = hold_off(state.breaker, self._clock.monotonic() + fail.retry_after_ms / 1_000)
+            until = self._in(fail.retry_after_ms)
+        elif fail.kind in _REFUSED or fail.kind is FailureKind.RATE_LIMITED:
+            absent = self._credentials.absent(view)
+            if absent is not None:
+                until = absent.until
+                if until is None:
+                    state.health, state.reason = "unhealthy", f"no credential is left: {absent.reason}"
+            elif fail.credential_id is None and fail.retry_after_ms is not None:
+                until = self._in(fail.retry_after_ms)
+        if until is not None and (state.cool_until is None or until > state.cool_until):
+            state.cool_until = until
 
-    async def _publish(self) -> None:
-        while True:
-            await self._woken.wait()
-            self._woken.clear()
-            for view in self._fold.all():
-                state = self.state(view.id)
-                told = (state.health, state.breaker.state, state.reason)
-                if told == _UNPROBED or (state.published is not None and told[:2] == state.published[:2]):
-                    continue
-                try:
-                    await self._tell(view, state)
-                except LogError as error:
-                    log.warning("health not published", provider=view.spec.slug, error=str(error))
-                    continue
-                state.published = told
+    def _in(self, ms: int) -> datetime | None:
+        return self._clock.now() + timedelta(milliseconds=ms) if ms > _WORTH_TELLING_MS else None
 
-    async def _tell(self, view: ProviderView, state: State) -> None:
-        self._epoch += 1
-        data = HealthChanged(
-            provider_id=view.id,
+    def _tell(self, view: ProviderView, state: State) -> None:
+        """Tell the log if there is something new."""
+        if self._states.get(view.id) is not state:
+            return
+        state.cool_until = self.cool_until(view.id)
+        health, breaker, until = state.published
+        if until is not None and until <= self._clock.now():
+            until = None
+        if (state.health, state.breaker.state, state.cool_until) != (health, breaker, until):
+            self._publish(view, state)
+
+    def _publish(self, view: ProviderView, state: State) -> None:
+        data = self._teller.provider(
+            HealthChanged(
+                provider_id=view.id,
+                provider=view.spec.slug,
+                health=state.health,
+                breaker=state.breaker.state,
+                reason=state.reason,
+                cool_until=state.cool_until,
+            )
+        )
+        state.order = data.fence, data.epoch
+        state.published = state.health, state.breaker.state, state.cool_until
+        log.info(
+            "health",
             provider=view.spec.slug,
             health=state.health,
-            breaker=state.breaker.state,
             reason=state.reason,
-            epoch=self._epoch,
+            breaker=state.breaker.state,
         )
-        await self._facts.publish(f"lr.health.{view.id}", data, about=f"health/{view.id}")
-        log.info("health", provider=view.spec.slug, health=state.health, reason=state.reason)
-
-    def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("health task failed", task=task.get_name(), error=str(error))
-            self._failed[task.get_name()] = str(error)
 
 
 def rules_of(view: ProviderView) -> BreakerRules:

@@ -16,9 +16,13 @@ from services.providers.api.schemas import (
     ProviderOut,
     ProviderPatch,
     TestOut,
+    TrialIn,
+    credential_out,
     provider_out,
 )
+from services.providers.domain.health import Probed
 from services.providers.domain.provider import (
+    ENVIRONMENT,
     PROVIDER,
     SECRET_PREFIX,
     AddProvider,
@@ -28,10 +32,13 @@ from services.providers.domain.provider import (
     RemoveCredential,
     RemoveProvider,
     SetCredential,
+    invalid,
     secret_context,
 )
 from services.providers.domain.registry import VENDORS
+from services.providers.domain.standing import IN_USE, Standing
 from services.providers.projections.providers import ProviderView
+from shared.contracts.catalog import HealthState
 from shared.kernel.errors import LogDamaged, Refusal
 from shared.kernel.secrets import Secret
 from shared.log.aggregates import Loaded
@@ -80,15 +87,23 @@ def _reading(app: FastAPI, desk: Desk) -> None:
     @app.post(f"{PROVIDERS}/{{name}}/test", summary="Ask the vendor's free probe whether it answers")
     async def test_provider(name: str) -> TestOut:
         view = _find(desk, name)
-        probed = await desk.health.probe(view)
+        probed = await desk.probes.probe(view)
         health, reason, _ = desk.health.shown(view.id)
-        return TestOut(
-            ok=health in ("healthy", "degraded"),
-            health=health,
-            reason=reason,
-            http_status=probed.status,
-            latency_ms=round(probed.seconds * 1_000, 1),
-        )
+        return _tested(probed, health, reason)
+
+    @app.post(f"{PROVIDERS}/test", summary="Ask a vendor's free probe before a provider is added; nothing is kept")
+    async def try_provider(body: TrialIn) -> TestOut:
+        spec = body.spec(VENDORS.get(body.vendor))
+        if (refusal := invalid(spec)) is not None:
+            raise refused(refusal)
+        secret = None if body.credential is None else _readable(body.credential)
+        return _tested(*await desk.probes.try_out(spec, secret))
+
+    @app.post(f"{PROVIDERS}/{{name}}/breaker-reset", summary="Close the breaker, whatever opened it")
+    async def reset_breaker(name: str) -> ProviderOut:
+        view = _find(desk, name)
+        desk.health.reset(view)
+        return _shown(desk, view)
 
 
 def _writing(app: FastAPI, desk: Desk) -> None:
@@ -132,9 +147,7 @@ def _credentials(app: FastAPI, desk: Desk) -> None:
     @app.put(f"{PROVIDERS}/{{name}}/credentials", summary="Set a credential")
     async def set_credential(name: str, body: CredentialIn, actor: Actor, if_match: IfMatch = None) -> CredentialOut:
         view = _find(desk, name)
-        value = body.value.strip()
-        if not value.isascii() or not value.isprintable() or " " in value or not value:
-            raise Problem(422, "invalid_credential", "a credential is printable ASCII without spaces")
+        value = _readable(body.value)
         credential_id, secret_id = desk.new_id(), SECRET_PREFIX + desk.new_id()
         fingerprint = Secret(value).fingerprint()
         await desk.secrets.put(secret_id, value.encode(), context=secret_context(view.id, credential_id))
@@ -144,7 +157,7 @@ def _credentials(app: FastAPI, desk: Desk) -> None:
         except Problem:
             await desk.secrets.purge(secret_id)
             raise
-        return CredentialOut(id=credential_id, fingerprint=fingerprint, state="ok", name=body.name)
+        return credential_out(credential_id, fingerprint, IN_USE, name=body.name)
 
     @app.delete(f"{PROVIDERS}/{{name}}/credentials", status_code=204, summary="Remove one credential, or all of them")
     async def remove_credentials(
@@ -185,19 +198,34 @@ def _find(desk: Desk, name: str) -> ProviderView:
 
 
 def _shown(desk: Desk, view: ProviderView) -> ProviderOut:
+    def standing(identity: str) -> Standing:
+        return desk.credentials.standing(view, identity)
+
     credentials = [
-        CredentialOut(
-            id=known.id,
-            fingerprint=known.fingerprint,
-            state="rejected" if desk.credentials.state(known.id) == "rejected" else "ok",
-            name=known.name,
-        )
+        credential_out(known.id, known.fingerprint, standing(known.id), name=known.name)
         for known in view.credentials.values()
     ]
     fingerprint = desk.credentials.environment_fingerprint(view)
     if fingerprint is not None:
-        credentials = [CredentialOut(id="environment", fingerprint=fingerprint, state="environment")]
-    return provider_out(view, credentials, *desk.health.shown(view.id))
+        credentials = [credential_out(ENVIRONMENT, fingerprint, standing(ENVIRONMENT), environment=True)]
+    return provider_out(view, credentials, desk.health.shown(view.id), desk.health.cool_until(view.id))
+
+
+def _tested(probed: Probed, health: HealthState, reason: str) -> TestOut:
+    return TestOut(
+        ok=health in ("healthy", "degraded"),
+        health=health,
+        reason=reason,
+        http_status=probed.status,
+        latency_ms=round(probed.seconds * 1_000, 1),
+    )
+
+
+def _readable(credential: str) -> str:
+    value = credential.strip()
+    if not value.isascii() or not value.isprintable() or " " in value or not value:
+        raise Problem(422, "invalid_credential", "a credential is printable ASCII without spaces")
+    return value
 
 
 def _slug(view: ProviderView) -> str:

@@ -2,12 +2,15 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from services.providers.domain.health import Probed
 from services.providers.domain.ports import Secrets
+from services.providers.domain.standing import Standing
 from services.providers.projections.providers import ProvidersFold, ProviderView
 from shared.contracts.catalog import BreakerState, HealthState, Model
+from shared.contracts.config import ProviderSpec
 from shared.kernel.ids import NewId
 from shared.log.aggregates import Aggregates
 
@@ -19,8 +22,24 @@ class HealthDesk(Protocol):
         """Return health, why, and the breaker's state."""
         ...
 
+    def cool_until(self, provider_id: str) -> datetime | None:
+        """Return until when a vendor asked to be left alone; None: it did not."""
+        ...
+
+    def reset(self, view: ProviderView) -> None:
+        """Close a provider's breaker by hand."""
+        ...
+
+
+class ProbeDesk(Protocol):
+    """Asks vendors."""
+
     async def probe(self, view: ProviderView) -> Probed:
-        """Probe now."""
+        """Probe now, with every credential."""
+        ...
+
+    async def try_out(self, spec: ProviderSpec, secret: str | None) -> tuple[Probed, HealthState, str]:
+        """Probe what is not saved; returns health and why as well."""
         ...
 
 
@@ -43,8 +62,8 @@ class CatalogDesk(Protocol):
 class CredentialDesk(Protocol):
     """Knows how credentials do."""
 
-    def state(self, credential_id: str) -> str:
-        """Return ``ok`` or ``rejected``."""
+    def standing(self, view: ProviderView, credential_id: str) -> Standing:
+        """Return how a credential stands."""
         ...
 
     def environment_fingerprint(self, view: ProviderView) -> str | None:
@@ -62,6 +81,7 @@ class Desk:
     """Waits until the fold holds a stream sequence of ``LR_CONFIG``."""
     secrets: Secrets
     health: HealthDesk
+    probes: ProbeDesk
     catalog: CatalogDesk
     credentials: CredentialDesk
     new_id: NewId

@@ -1,13 +1,15 @@
 """The admin API's shapes of providers, models and vendors."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.providers.domain.standing import Standing
 from services.providers.domain.vendor import Vendor
 from services.providers.projections.providers import ProviderView
-from shared.contracts.catalog import Model, Prices
+from shared.contracts.catalog import BreakerState, HealthState, Model, Prices
 from shared.contracts.config import ProviderOptions, ProviderSpec
 from shared.kernel.money import format_usd
 
@@ -83,6 +85,12 @@ class ProviderPatch(Body):
         return msgspec.structs.replace(before, **given)
 
 
+class TrialIn(ProviderIn):
+    """A provider that is not saved, and a credential that is not kept."""
+
+    credential: str | None = Field(None, min_length=1, max_length=8192, description="Else the environment's, if any")
+
+
 class CredentialIn(Body):
     """A credential; another value for the same name replaces it."""
 
@@ -95,7 +103,10 @@ class CredentialOut(BaseModel):
 
     id: str
     fingerprint: str
-    state: Literal["ok", "rejected", "environment"]
+    source: Literal["stored", "environment"]
+    state: Literal["in_use", "cooling", "rejected"]
+    until: datetime | None = Field(None, description="When a cooling one is used again")
+    reason: str = ""
     name: str = ""
 
 
@@ -126,6 +137,7 @@ class ProviderOut(BaseModel):
     health: Literal["unknown", "healthy", "degraded", "unhealthy"]
     health_reason: str
     breaker: Literal["closed", "open", "half_open"]
+    cool_until: datetime | None = Field(None, description="The vendor asked to be left alone until then")
     version: int
 
 
@@ -187,8 +199,26 @@ class RefreshOut(BaseModel):
     models: int
 
 
+def credential_out(
+    identity: str, fingerprint: str, standing: Standing, *, name: str = "", environment: bool = False
+) -> CredentialOut:
+    """Return a credential as it is shown."""
+    return CredentialOut(
+        id=identity,
+        fingerprint=fingerprint,
+        source="environment" if environment else "stored",
+        state=standing.state,
+        until=standing.until,
+        reason=standing.reason,
+        name=name,
+    )
+
+
 def provider_out(
-    view: ProviderView, credentials: list[CredentialOut], health: Any, reason: str, breaker: Any
+    view: ProviderView,
+    credentials: list[CredentialOut],
+    shown: tuple[HealthState, str, BreakerState],
+    cool_until: datetime | None,
 ) -> ProviderOut:
     """Return a provider as it is shown."""
     spec = view.spec
@@ -202,9 +232,10 @@ def provider_out(
         subscription=spec.subscription,
         credentials=credentials,
         options=OptionsOut.model_validate(msgspec.structs.asdict(spec.options) | {"models": list(spec.options.models)}),
-        health=health,
-        health_reason=reason,
-        breaker=breaker,
+        health=shown[0],
+        health_reason=shown[1],
+        breaker=shown[2],
+        cool_until=cool_until,
         version=view.version,
     )
 

@@ -1,10 +1,14 @@
 """What a probe or an attempt says about a provider's health."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from services.providers.domain.breaker import Outcome
 from shared.contracts.catalog import HealthState
 from shared.contracts.frames import Fail, Tail
+
+_ORDER: Final[dict[HealthState, int]] = {"healthy": 0, "degraded": 1, "unknown": 2, "unhealthy": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +18,8 @@ class Probed:
     status: int | None
     seconds: float
     reason: str = ""
+    retry_after_ms: int | None = None
+    """How long the vendor asks not to be probed."""
 
 
 def health_of(probed: Probed, degraded_after_s: float) -> tuple[HealthState, str]:
@@ -33,6 +39,11 @@ def health_of(probed: Probed, degraded_after_s: float) -> tuple[HealthState, str
     if probed.seconds > degraded_after_s:
         return "degraded", f"the probe took {probed.seconds:.1f} s"
     return "healthy", ""
+
+
+def best(probes: Sequence[Probed], degraded_after_s: float) -> Probed:
+    """Return the probe that shows most: a provider is as well as the best of its credentials."""
+    return min(probes, key=lambda probed: (_ORDER[health_of(probed, degraded_after_s)[0]], probed.seconds))
 
 
 def outcome_of_probe(probed: Probed) -> Outcome:

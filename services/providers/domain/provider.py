@@ -197,6 +197,8 @@ PROVIDER: Final[Decider[Provider, Command]] = Decider(
 )
 
 
+ENVIRONMENT: Final = "environment"
+"""The id of a credential that is an environment variable's."""
 SECRET_PREFIX: Final = "credential-"  # noqa: S105  it names secrets, it is none
 """What the ids of credentials' secrets begin with, before a UUIDv7; others in the bucket are other services'."""
 

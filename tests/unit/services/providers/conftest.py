@@ -123,7 +123,7 @@ class House:
     async def caught_up(self) -> None:
         """Wait until the service has folded the log."""
         if self._providers is not None:
-            (runner,) = (part for part in self.service.parts if isinstance(part, FoldRunner))
+            runner = next(p for p in self.service.parts if isinstance(p, FoldRunner) and p.fold.name == "providers")
             await runner.reached((await self.log.position(LR_CONFIG)).sequence)
 
     async def fold_id(self, slug: str) -> str:

@@ -201,7 +201,7 @@ async def test_a_key_of_the_environment_is_shown_as_such(house):
             recorded.event async for recorded in running.log.read(LR_CONFIG, "lr.config.provider.*") if recorded.event
         ]
     (credential,) = shown.json["credentials"]
-    assert (credential["id"], credential["state"]) == ("environment", "environment")
+    assert (credential["id"], credential["source"], credential["state"]) == ("environment", "environment", "in_use")
     added = {item.data.spec.slug: item.actor for item in events if isinstance(item.data, ProviderAdded)}
     assert added == {"ollama": "default", "groq": "environment"}
 

@@ -205,16 +205,16 @@ async def test_what_is_sent_is_the_clients_body_and_no_more(house, wall):
     assert attempt.header("cookie") is None
 
 
-async def test_a_credential_that_is_refused_goes_last(house):
-    async with (
-        Upstream(api_key="sk-good-credential") as wall,
-        house((PROVIDER, at(wall), "sk-bad-credential")) as running,
-    ):
+async def test_a_credential_that_is_refused_is_out_and_the_next_takes_its_place(house):
+    async with Upstream(api_key="sk-good-credential") as wall, contextlib.AsyncExitStack() as stack:
+        wall.script("/v1/models", does.server_error(), repeat=True)  # so that no probe finds it out first
+        running = await stack.enter_async_context(house((PROVIDER, at(wall), "sk-bad-credential")))
         await running.add_credential(PROVIDER, "sk-good-credential", name="spare")
         first = await frames_of(running.completions, completion())
         second = await frames_of(running.completions, completion())
     assert isinstance(first[-1], Fail)
     assert first[-1].kind is F.AUTHENTICATION
+    assert first[-1].rotated
     assert "sk-bad" not in first[-1].message
     assert isinstance(second[-1], Tail)
     head = second[0]
