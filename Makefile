@@ -65,8 +65,9 @@ fuzz: $(DEV) ## Put ten million mutated bytes through everything that parses; pr
 docs: $(DEV) ## Write the generated parts of the documentation again
 	@$(BIN)/python -m docs.generate
 
-goldens: $(DEV) ## Write the goldens of translations between dialects again, to be reviewed as code
+goldens: $(DEV) ## Write the goldens of translations between dialects and of costs again, to be reviewed as code
 	@$(BIN)/python -m tests.support.translation_goldens
+	@$(BIN)/python -m tests.support.cost_goldens
 
 requirements: .venv-tools/bin/uv ## Compile requirements/*.txt from pyproject.toml, for every platform, with hashes
 	@$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
