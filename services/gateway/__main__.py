@@ -72,7 +72,7 @@ def _build(surroundings: Surroundings, settings: GatewaySettings) -> Gateway:
 
 def main() -> None:
     """Run until stopped."""
-    run("gateway", gateway)
+    run("gateway", gateway, alone=True)
 
 
 if __name__ == "__main__":

@@ -89,12 +89,12 @@ def build(
     rotated, ``rewrap_more`` what wraps by it what is sealed elsewhere.
     """
     ring, plans, catalog, health = KeyRing(), Plans(), Catalog(), Health()
-    peppers = Peppers(log.bucket(SECRETS), secrets, new_id)
+    peppers = Peppers(log.bucket(SECRETS), secrets, new_id, snapshots.within(SECRETS))
     journal = Journal(settings.journal, interrupted)
     outbox = Outbox(journal, log, settings.gateway_id)
     watch = LogWatch(log, clock)
     keys_runner = FoldRunner(log, ring, snapshots=snapshots)
-    health_runner = FoldRunner(log, health, snapshots=snapshots)
+    health_runner = FoldRunner(log, health, snapshots=snapshots, essential=False)
     keys = Keys(
         Aggregates(log, clock=clock, new_id=new_id, source="gateway"),
         ring,
@@ -129,7 +129,10 @@ def build(
         loopback_key=settings.loopback_key,
     )
 
-    watchers = [BucketWatcher(log.bucket(CATALOG), catalog.apply), BucketWatcher(log.bucket(PLANS), plans.apply)]
+    watchers = [
+        BucketWatcher(log.bucket(bucket), apply, snapshots=snapshots.within(bucket))
+        for bucket, apply in ((CATALOG, catalog.apply), (PLANS, plans.apply))
+    ]
 
     def problems() -> list[str]:
         away = watch.away_for_s()

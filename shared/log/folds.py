@@ -15,6 +15,8 @@ log = structlog.get_logger("log")
 
 _RETRY_S: Final = 1.0
 """How often a log that did not answer at the start is asked again."""
+_SAVE_S: Final = 1.0
+"""How old a change may become before a snapshot holds it."""
 
 
 class Fold(Protocol):
@@ -71,6 +73,7 @@ class FoldRunner:
         self._moved = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._saved = 0
+        self._saving: asyncio.TimerHandle | None = None
         self._essential = essential
         self._behind: str | None = None
 
@@ -97,6 +100,8 @@ class FoldRunner:
 
     async def stop(self) -> None:
         """Stop following and leave a snapshot."""
+        if self._saving is not None:
+            self._saving.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)  # what ended it was told by problems
@@ -152,8 +157,12 @@ class FoldRunner:
         async with self._moved:
             self.sequence = recorded.sequence
             self._moved.notify_all()
-        if self._changed is not None and self._task is not None:
+        if self._task is None:
+            return
+        if self._changed is not None:
             self._changed(recorded)
+        if self._snapshots is not None and self._saving is None:
+            self._saving = asyncio.get_running_loop().call_later(_SAVE_S, self._save)
 
     def _restore(self, snapshot: Snapshot | None, last: int) -> None:
         if snapshot is None or snapshot.identity != self._identity:
@@ -171,6 +180,7 @@ class FoldRunner:
         self.sequence = self._saved = snapshot.sequence
 
     def _save(self) -> None:
+        self._saving = None
         if self._snapshots is not None and self.sequence != self._saved:
             self._snapshots.save(self.fold.name, Snapshot(self._identity, self.sequence, self.fold.dump()))
             self._saved = self.sequence
@@ -179,15 +189,23 @@ class FoldRunner:
 class BucketWatcher:
     """Keeps a view of a bucket: ``apply`` sees every entry (value None: deleted)."""
 
-    def __init__(self, bucket: Bucket, apply: Callable[[Entry], None]) -> None:
+    def __init__(
+        self, bucket: Bucket, apply: Callable[[Entry], None], *, snapshots: SnapshotStore | None = None
+    ) -> None:
+        """``snapshots`` keep each entry as it comes: what they hold is enough to begin with while the log is away."""
         self._bucket = bucket
         self._apply = apply
+        self._snapshots = snapshots
+        self._kept: dict[str, int] = {}
+        """The revisions of what the snapshots hold."""
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
+        self._behind: str | None = None
 
     async def start(self) -> None:
-        """Return when everything that is there was applied."""
-        self._task = asyncio.create_task(self._watch(), name="bucket watcher")
+        """Return when everything that is there was applied, or what was there when the log was last seen."""
+        self._restore()
+        self._task = asyncio.create_task(self._run(), name="bucket watcher")
         ready = asyncio.create_task(self._ready.wait())
         await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
@@ -198,7 +216,7 @@ class BucketWatcher:
         """Return why this view does not keep up; empty: it does."""
         if self._task is not None and self._task.done() and not self._task.cancelled():
             return [f"a bucket is not watched any more: {self._task.exception()}"]
-        return []
+        return [] if self._behind is None else [f"a bucket is as it was last known: {self._behind}"]
 
     async def stop(self) -> None:
         """Stop watching."""
@@ -207,9 +225,47 @@ class BucketWatcher:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _watch(self) -> None:
-        async for entry in self._bucket.watch():
-            if entry is None:
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._watch()
+            except (LogUnavailable, OutcomeUnknown) as error:
+                if not self._kept and not self._ready.is_set():
+                    raise
+                self._behind = str(error)
                 self._ready.set()
-            else:
-                self._apply(entry)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _watch(self) -> None:
+        seen: set[str] | None = set()
+        async for entry in self._bucket.watch():
+            if entry is not None:
+                self._take(entry)
+                if seen is not None:
+                    seen.add(entry.key)
+            elif seen is not None:
+                for key in self._kept.keys() - seen:
+                    self._take(Entry(key, None, 0))
+                seen = None
+                self._behind = None
+                self._ready.set()
+
+    def _take(self, entry: Entry) -> None:
+        self._apply(entry)
+        if self._snapshots is None:
+            return
+        if entry.value is None:
+            self._kept.pop(entry.key, None)
+            self._snapshots.remove(entry.key)
+        elif self._kept.get(entry.key) != entry.revision:
+            self._kept[entry.key] = entry.revision
+            self._snapshots.save(entry.key, Snapshot("", entry.revision, entry.value))
+
+    def _restore(self) -> None:
+        if self._snapshots is None:
+            return
+        for name in self._snapshots.names():
+            found = self._snapshots.load(name)
+            if found is not None:
+                self._kept[name] = found.sequence
+                self._apply(Entry(name, found.state, found.sequence))

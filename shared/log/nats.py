@@ -50,6 +50,13 @@ class NatsLog:
         await connection.open(limit_s)
         return cls(connection)
 
+    @classmethod
+    def seeking(cls, url: str, *, user: str | None, password: str | None, name: str) -> "NatsLog":
+        """Return a log that is not connected yet: until somebody answers, everything raises LogUnavailable."""
+        connection = Connection(url, user=user, password=password, name=name)
+        connection.seek()
+        return cls(connection)
+
     async def append(self, *writes: Append) -> list[int]:
         """Write all or nothing. An append that was written before (the same event ids) succeeds again.
 

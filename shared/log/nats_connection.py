@@ -101,6 +101,10 @@ class Connection:
         except TimeoutError as error:
             raise LogUnavailable(f"no NATS server answers at {', '.join(self._servers)}") from error
 
+    def seek(self) -> None:
+        """Connect as soon as somebody answers, however long that takes: for who can do its work without."""
+        self._returning = asyncio.create_task(self._return(), name=f"connect {self._name}")
+
     def connected(self) -> bool:
         """Whether the server answers at the moment."""
         return self._up.is_set()

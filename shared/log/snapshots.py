@@ -7,7 +7,9 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, unquote
 
+_SUFFIX: Final = ".snapshot"
 _MAGIC: Final = b"LRSNAP01"
 _LENGTHS: Final = struct.Struct("!QII")
 
@@ -43,8 +45,24 @@ class SnapshotStore:
         temporary.write_bytes(encode_snapshot(snapshot))
         temporary.replace(self._path(name))
 
+    def within(self, name: str) -> "SnapshotStore":
+        """Return a store of its own inside this one."""
+        return SnapshotStore(self._folder / name)
+
+    def names(self) -> list[str]:
+        """Return the names of what is there."""
+        return sorted(unquote(path.stem) for path in self._folder.glob(f"*{_SUFFIX}"))
+
+    def remove(self, name: str) -> None:
+        """Forget one."""
+        self._path(name).unlink(missing_ok=True)
+
+    def any(self) -> bool:
+        """Whether anything was ever kept here."""
+        return any(self._folder.rglob(f"*{_SUFFIX}"))
+
     def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.snapshot"
+        return self._folder / f"{quote(name, safe='')}{_SUFFIX}"
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from shared.kernel.errors import LocalRouterError, StartRefused
+from shared.kernel.errors import LocalRouterError, LogUnavailable, StartRefused
 from shared.log.nats import NatsLog
 from shared.log.port import SECRETS, EventLog
 from shared.log.secrets import SecretStore
@@ -33,6 +33,8 @@ from shared.runtime.token_files import SERVICE_VARIABLE, given_token, read_token
 REFUSED: Final = 1
 """Exit code of a process that did not start."""
 _PATIENCE_S: Final = 2.0
+_ALONE_S: Final = 3.0
+"""How long a service that can begin alone waits for NATS."""
 INTERRUPTED: Final = 130
 """Exit code of one that Ctrl-C ended while it started."""
 
@@ -94,9 +96,12 @@ class Running:
     """Called once it listens."""
 
 
-def run(name: str, build: Callable[[Surroundings], Running]) -> None:
-    """Run one service until it is told to stop; exits with a sentence when it must not start."""
-    run_process(lambda: _run_service(name, build))
+def run(name: str, build: Callable[[Surroundings], Running], *, alone: bool = False) -> None:
+    """Run one service until it is told to stop; exits with a sentence when it must not start.
+
+    ``alone``: it can begin with what its snapshots hold while NATS is away.
+    """
+    run_process(lambda: _run_service(name, build, alone=alone))
 
 
 def run_process(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -135,12 +140,12 @@ async def serve(
     await serving
 
 
-async def _run_service(name: str, build: Callable[[Surroundings], Running]) -> None:
+async def _run_service(name: str, build: Callable[[Surroundings], Running], *, alone: bool) -> None:
     place = Place.here(os.environ)
     settings = place.settings
     configure_logging(settings.log, log_folder(settings, place.home), service=name)
     token = service_token(place)
-    event_log = await connect_log(name, place)
+    event_log = await (_log_or_none_yet(name, place) if alone else connect_log(name, place))
     try:
         running = build(Surroundings(place, event_log, place.snapshots(name), token))
         bound = bind(running.host, running.port)
@@ -165,22 +170,36 @@ def settle_memory() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def connect_log(name: str, place: Place) -> NatsLog:
+async def connect_log(name: str, place: Place, limit_s: float | None = None) -> NatsLog:
     """Connect to the NATS server that the settings name, waiting for it, and see that the log was set up.
 
-    Raises StartRefused, LogUnavailable, LogDamaged.
+    ``limit_s``: how long, None: as the settings say. Raises StartRefused, LogUnavailable, LogDamaged.
     """
     nats = place.settings.nats
     if nats.url is None:
         raise StartRefused("nats.url is not set: a service of its own needs a NATS server (or use `localrouter up`)")
     user, password = nats.user or name, _nats_password(nats)
+    limit_s = nats.wait_s if limit_s is None else limit_s
     waiting = asyncio.get_running_loop().call_later(_PATIENCE_S, _say_what_is_waited_for, nats)
     try:
-        event_log = await NatsLog.connect(nats.url, user=user, password=password, name=name, limit_s=nats.wait_s)
+        event_log = await NatsLog.connect(nats.url, user=user, password=password, name=name, limit_s=limit_s)
     finally:
         waiting.cancel()
     await verify(event_log.connection)
     return event_log
+
+
+async def _log_or_none_yet(name: str, place: Place) -> NatsLog:
+    """Connect, or go on without where snapshots tell enough: waiting then would only be an outage of its own."""
+    nats = place.settings.nats
+    known = place.snapshots(name).any()
+    try:
+        return await connect_log(name, place, min(nats.wait_s, _ALONE_S) if known else None)
+    except LogUnavailable as error:
+        if not known or nats.url is None:
+            raise
+        log.warning("NATS is away: beginning with what was last known", error=str(error))
+        return NatsLog.seeking(nats.url, user=nats.user or name, password=_nats_password(nats), name=name)
 
 
 def _say_what_is_waited_for(nats: Nats) -> None:
