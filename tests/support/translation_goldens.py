@@ -69,6 +69,7 @@ def _request(ask: Ask, speech: Speech, vendor: Vendor | None) -> Any:
             ranges={**speech.ranges, **(vendor.ranges if vendor else {})},
             whose=vendor.name if vendor else "the vendor",
             drop=True,
+            words=speech.words,
         )
         body = speech.encode_request(fit, wire)
     except Refused as refused:

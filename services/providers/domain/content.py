@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
+from services.providers.domain.canonical import Media, Text, ToolResult
+
 _SOUNDS: Final[Mapping[str, str]] = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/L16"}
 
 
@@ -24,6 +28,19 @@ def from_data_url(url: str) -> tuple[str | None, str] | None:
     if "base64" not in marks:
         data = base64.b64encode(unquote_to_bytes(data)).decode()
     return media_type or None, data
+
+
+def told_result(result: ToolResult) -> tuple[Text | Media, ...]:
+    """Return the content of a tool's result for a dialect that cannot mark it as failed: its first words say so."""
+    if not result.error:
+        return result.content
+    for place, part in enumerate(result.content):
+        if isinstance(part, Text):
+            if part.text.lstrip().lower().startswith("error"):
+                return result.content
+            told = msgspec.structs.replace(part, text=f"Error: {part.text}")
+            return (*result.content[:place], told, *result.content[place + 1 :])
+    return (Text(text="Error"), *result.content)
 
 
 def sound_type(form: str) -> str:

@@ -41,7 +41,9 @@ def counted(request: Completion, vendor: Vendor, client: CountClient, wire: Wire
         speech = SPEECHES[vendor.speech]
         ranges = {**speech.ranges, **vendor.ranges}
         taken = speech.takes - vendor.lacks - speech.lacks(request.native_id)
-        fit, _ = fitted(ask, names=asker.names, takes=taken, ranges=ranges, whose=vendor.name, drop=True)
+        fit, _ = fitted(
+            ask, names=asker.names_in(request.body), takes=taken, ranges=ranges, whose=vendor.name, drop=True
+        )
         try:
             body = counting.encode_request(fit, wire)
         except Refused:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from services.providers.domain.canonical import Answer, Ask, Delta, EmbedAsk, Embeddings, Json, Parameter
 from shared.contracts.frames import Completion, Fail, FailureKind, Frame
@@ -137,12 +137,29 @@ class Client:
 
     name: str
     names: Mapping[Parameter, str]
-    """The dialect's own name of each parameter it can say: what a refusal names."""
+    """The dialect's own name of each parameter it can say: what a refusal names. One with dots is a place inside."""
     decode_request: Callable[[Json], Ask]
     """Raises Refused for a body of the wrong shape."""
     encode_answer: Callable[[Answer, Asked], bytes]
     stream_encoder: Callable[[Asked], StreamEncoder]
     stream_type: str = "text/event-stream; charset=utf-8"
+    aliases: Mapping[Parameter, tuple[str, ...]] = field(default_factory=dict[Parameter, tuple[str, ...]])
+    """Other names that some parameters may be said by."""
+
+    def names_in(self, body: Json) -> dict[Parameter, tuple[str, ...]]:
+        """Return the names by which a request says each parameter, the dialect's own where it says it by none."""
+        return {
+            parameter: tuple(each for each in (name, *self.aliases.get(parameter, ())) if _stands(body, each))
+            or (name,)
+            for parameter, name in self.names.items()
+        }
+
+
+def _stands(body: Json, path: str) -> bool:
+    found: Any = body
+    for name in path.split("."):
+        found = cast("Json", found).get(name) if isinstance(found, dict) else None
+    return found is not None
 
 
 def _nothing(_: str) -> frozenset[Parameter]:
@@ -163,6 +180,8 @@ class Speech:
     lacks: Callable[[str], frozenset[Parameter]] = _nothing
     """The parameters that one of its models, by the vendor's id, does not take."""
     ranges: Mapping[Parameter, Range] = field(default_factory=dict[Parameter, Range])
+    words: Mapping[Parameter, frozenset[str]] = field(default_factory=dict[Parameter, frozenset[str]])
+    """The values of a parameter that the dialect can say, where those are not all."""
     encode_request: Callable[[Ask, Wire], Json]
     """Encodes what ``takes`` allows; raises Refused for content that cannot be said."""
     decode_answer: Callable[[Json], Answer]

@@ -37,21 +37,24 @@ _SAID: Final[Mapping[Parameter, Callable[[Ask], bool]]] = {
 """Whether a parameter asks for anything; the others do when they are not None."""
 _FIELD: Final[Mapping[Parameter, str]] = {Parameter.FORMAT_JSON: "format", Parameter.FORMAT_SCHEMA: "format"}
 _EMPTY: Final[Mapping[str, Any]] = {"tools": (), "stop": (), "modalities": ()}
+_ANY: Final[Mapping[Parameter, frozenset[str]]] = {}
 
 
 def fitted(
     ask: Ask,
     *,
-    names: Mapping[Parameter, str],
+    names: Mapping[Parameter, tuple[str, ...]],
     takes: frozenset[Parameter],
     ranges: Mapping[Parameter, Range],
     whose: str,
     drop: bool,
+    words: Mapping[Parameter, frozenset[str]] = _ANY,
 ) -> tuple[Ask, tuple[str, ...]]:
     """Return the request as the vendor can take it, and the client's names of what was dropped or changed.
 
-    ``names``: the client's names; ``whose``: the vendor, for words. Raises Refused unless ``drop``. A number outside
-    its range is set to the nearer end where ``drop`` is; words of a conversation are never dropped.
+    ``names``: the client's names; ``whose``: the vendor, for messages; ``words``: the values it knows, where not all.
+    Raises Refused unless ``drop``. A number outside its range is set to the nearer end where ``drop`` is; words of a
+    conversation are never dropped.
     """
     changes: dict[str, Any] = {}
     dropped: list[str] = []
@@ -61,12 +64,12 @@ def fitted(
         field = _FIELD.get(parameter, parameter.value)
         if not _says(ask, parameter):
             continue
-        name = names.get(parameter, parameter.value)
-        if parameter not in takes:
+        name, *others = names.get(parameter, (parameter.value,))
+        if parameter not in takes or getattr(ask, field) not in words.get(parameter, (getattr(ask, field),)):
             if not drop and parameter not in INERT:
                 raise Refused(name, f"{whose} does not take '{name}'")
             changes[field] = _EMPTY.get(field)
-            dropped.append(name)
+            dropped += [name, *others]
         elif parameter in ranges:
             value, least, most = getattr(ask, field), ranges[parameter].least, ranges[parameter].most
             near = _within(value, least, most)
@@ -85,14 +88,15 @@ def fitted(
 
 
 def without(
-    body: Json, ask: Ask, names: Mapping[Parameter, str], lacks: frozenset[Parameter]
+    body: Json, ask: Ask, names: Mapping[Parameter, tuple[str, ...]], lacks: frozenset[Parameter]
 ) -> tuple[Json, tuple[str, ...]]:
     """Return a client's own body without what the vendor lacks, and the names of what went: for one that passes
     through. ``ask``: the same request; a name with dots is a place inside."""
     dropped: list[str] = []
     for parameter in Parameter:
-        name = names.get(parameter)
-        if parameter in lacks and name is not None and _says(ask, parameter):
+        if parameter not in lacks or not _says(ask, parameter):
+            continue
+        for name in names.get(parameter, ()):
             left = _without(body, name.split("."))
             if left is not None:
                 body = left

@@ -65,7 +65,7 @@ def _without_lacking(body: Json, request: Completion, vendor: Vendor) -> tuple[J
         ask = client.decode_request(request.body)
     except Refused:
         return body, ()  # newer than what is known here: it is the vendor's to judge
-    return without(body, ask, client.names, vendor.lacks)
+    return without(body, ask, client.names_in(request.body), vendor.lacks)
 
 
 def _text(request: Completion, vendor: Vendor, created: int) -> Outgoing:
@@ -78,11 +78,12 @@ def _text(request: Completion, vendor: Vendor, created: int) -> Outgoing:
         raise Refused(where, f"{vendor.name} does not continue a message of the assistant's: the last is the user's")
     ask, dropped = fitted(
         asked_for,
-        names=client.names,
+        names=client.names_in(request.body),
         takes=speech.takes - vendor.lacks - speech.lacks(request.native_id),
         ranges={**speech.ranges, **vendor.ranges},
         whose=vendor.name,
         drop=request.drop_params,
+        words=speech.words,
     )
     asked = Asked(
         id=request.attempt_id.replace("-", ""),

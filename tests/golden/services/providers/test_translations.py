@@ -58,9 +58,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("openai/stream/pydantic-ai.test-openai-responses-model-web-search-tool-stream", "openai_responses"): (
         f"a search without its action {_PASSED_ON}"
     ),
-    ("openai/chat/openai-openapi.openapi-4", "openai_responses"): (
-        "a token's bytes are null in chat, for which the Responses have no word"
-    ),
     ("vertex/chat/pydantic-ai.test-google-vertexai-image-generation", "anthropic_messages"): (
         "an answer of Anthropic's holds no image: it is shown as Markdown, among the words"
     ),

@@ -7,12 +7,16 @@ from services.providers.domain.dialect import Range
 from services.providers.domain.fit import fitted, without
 
 HI = (Message(role="user", parts=(Text(text="hi"),)),)
-NAMES = {Parameter.FORMAT_SCHEMA: "response_format", Parameter.REASONING: "output.effort", Parameter.SEED: "seed"}
+NAMES = {
+    Parameter.FORMAT_SCHEMA: ("response_format",),
+    Parameter.REASONING: ("output.effort",),
+    Parameter.SEED: ("seed",),
+}
 
 
-def fit(ask, *, drop=False, lacks=(), ranges=None):
+def fit(ask, *, drop=False, lacks=(), ranges=None, words=None):
     takes = frozenset(Parameter) - frozenset(lacks)
-    return fitted(ask, names=NAMES, takes=takes, ranges=ranges or {}, whose="Acme", drop=drop)
+    return fitted(ask, names=NAMES, takes=takes, ranges=ranges or {}, whose="Acme", drop=drop, words=words or {})
 
 
 def test_what_a_vendor_takes_is_left_alone():

@@ -42,6 +42,10 @@ NAMES: Final[Mapping[Parameter, str]] = {
     Parameter.METADATA: "metadata",
     Parameter.SERVICE_TIER: "service_tier",
 }
+ALIASES: Final[Mapping[Parameter, tuple[str, ...]]] = {
+    Parameter.FORMAT_SCHEMA: ("output_format",),
+    Parameter.REASONING: ("output_config.effort",),
+}
 _SCALARS: Final[Mapping[str, tuple[str, Callable[[object, str], Any]]]] = {
     "max_tokens": ("max_output", integer),
     "temperature": ("temperature", number),

@@ -37,7 +37,7 @@ TAKES: Final = frozenset(
 """Any JSON without a schema is not among them: it could only be had by a tool that the client did not ask for."""
 _USUAL_OUTPUT: Final = 4_096
 _LEAST_BUDGET: Final = 1_024
-_TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only", "standard": "standard_only"}
+TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only", "standard": "standard_only"}
 """OpenAI's words for what is served first and what is not; another asks for nothing that Anthropic has."""
 _CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
 
@@ -62,8 +62,8 @@ def encode_request(ask: Ask, wire: Wire) -> Json:
         body["stop_sequences"] = list(ask.stop)
     if ask.user is not None:
         body["metadata"] = {"user_id": ask.user}
-    if ask.service_tier in _TIERS:
-        body["service_tier"] = _TIERS[ask.service_tier]
+    if ask.service_tier in TIERS:
+        body["service_tier"] = TIERS[ask.service_tier]
     if ask.format is not None and ask.format.kind == "schema":
         form = {"type": "json_schema", "schema": closed(ask.format.schema or {})}
         body["output_config"] = {**body.get("output_config", {}), "format": form}

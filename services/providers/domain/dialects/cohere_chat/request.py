@@ -18,7 +18,7 @@ from services.providers.domain.canonical import (
     ToolCall,
     ToolResult,
 )
-from services.providers.domain.content import data_url
+from services.providers.domain.content import data_url, told_result
 from services.providers.domain.dialect import Range, Wire
 from services.providers.domain.effort import budget_of
 
@@ -135,7 +135,7 @@ def _result(part: ToolResult, here: str) -> list[Json]:
     for item in part.content:
         if not isinstance(item, Text):
             raise Refused(here, "Cohere takes the results of tools as text alone")
-    return [{"type": "text", "text": item.text} for item in part.content if isinstance(item, Text)] or [
+    return [{"type": "text", "text": item.text} for item in told_result(part) if isinstance(item, Text)] or [
         {"type": "text", "text": ""}
     ]
 

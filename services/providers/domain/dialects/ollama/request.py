@@ -23,6 +23,7 @@ from services.providers.domain.canonical import (
     ToolCall,
     ToolResult,
 )
+from services.providers.domain.content import told_result
 from services.providers.domain.dialect import Wire
 from services.providers.domain.effort import effort_of
 from services.providers.domain.usage import estimated_tokens, text_size
@@ -151,7 +152,9 @@ def _messages(messages: tuple[Message, ...]) -> list[Json]:
 
 
 def _result(result: ToolResult, names: dict[str, str], where: str) -> Json:
-    parts: list[tuple[str, Part]] = [(f"{where}.content[{place}]", part) for place, part in enumerate(result.content)]
+    parts: list[tuple[str, Part]] = [
+        (f"{where}.content[{place}]", part) for place, part in enumerate(told_result(result))
+    ]
     told = _message("tool", parts, names)
     told["tool_call_id"] = result.id
     name = result.name or names.get(result.id)

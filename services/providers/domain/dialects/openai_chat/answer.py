@@ -23,6 +23,7 @@ from services.providers.domain.canonical import (
 from services.providers.domain.content import data_url, from_data_url
 from services.providers.domain.dialect import Asked, Malformed, VendorFailed
 from services.providers.domain.dialects.openai_chat.content import annotation, citation_of, searched
+from services.providers.domain.dialects.openai_chat.functions import asks_for_functions, with_function_call
 from services.providers.domain.dialects.openai_chat.request import call_signature
 from services.providers.domain.dialects.openai_chat.thoughts import (
     NAME,
@@ -59,6 +60,10 @@ def finish_of(reason: str, *, called: bool, refused: bool) -> Finish:
     if found is Finish.STOP and called:
         return Finish.TOOL_CALLS
     return Finish.REFUSAL if found is Finish.STOP and refused else found
+
+
+FUNCTION_CALL: Final = "function_call"
+"""The reason to end for a client that knows calls in the older form alone."""
 
 
 def reason_of(finish: Finish, *, refused: bool) -> str:
@@ -214,12 +219,10 @@ def encode_answer(answer: Answer, asked: Asked) -> bytes:
 
 def _choice(choice: Choice, index: int, asked: Asked) -> Json:
     refused = any(isinstance(part, RefusalText) for part in choice.parts)
-    return {
-        "index": index,
-        "message": _message(choice.parts, asked),
-        "logprobs": choice.logprobs,
-        "finish_reason": reason_of(choice.finish, refused=refused),
-    }
+    message, reason = _message(choice.parts, asked), reason_of(choice.finish, refused=refused)
+    if asks_for_functions(asked.body) and "tool_calls" in message:
+        message, reason = with_function_call(message), FUNCTION_CALL
+    return {"index": index, "message": message, "logprobs": choice.logprobs, "finish_reason": reason}
 
 
 def _message(parts: tuple[Part, ...], asked: Asked) -> Json:

@@ -23,8 +23,9 @@ from services.providers.domain.canonical import (
     ThinkingDelta,
 )
 from services.providers.domain.dialect import Asked
-from services.providers.domain.dialects.openai_chat.answer import TIERS, image_part, reason_of
+from services.providers.domain.dialects.openai_chat.answer import FUNCTION_CALL, TIERS, image_part, reason_of
 from services.providers.domain.dialects.openai_chat.content import annotation
+from services.providers.domain.dialects.openai_chat.functions import asks_for_functions
 from services.providers.domain.dialects.openai_chat.thoughts import NAME, detail, shown
 from services.providers.domain.sse import DONE, encode_event
 from services.providers.domain.usage import openai_usage_block
@@ -54,11 +55,12 @@ class _Choice:
 class Encoder:
     """Writes one stream; see ``StreamEncoder``."""
 
-    __slots__ = ("_asked", "_choices", "_head")
+    __slots__ = ("_asked", "_choices", "_functions", "_head")
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._choices: dict[int, _Choice] = {}
+        self._functions = asks_for_functions(asked.body)
         self._head = self._begun(None)
 
     def encode(self, delta: Delta) -> bytes:
@@ -121,7 +123,8 @@ class Encoder:
 
     def _finished(self, index: int, finish: Finish) -> bytes:
         held, role = self._choice(index)
-        reason = _ENCODE(reason_of(finish, refused=held.refused))
+        called = self._functions and finish is Finish.TOOL_CALLS
+        reason = _ENCODE(FUNCTION_CALL if called else reason_of(finish, refused=held.refused))
         head = self._head + b'{"index":%d,"delta":{},"logprobs":null,"finish_reason":' % index
         return role + head + reason + b"}]}\n\n"
 
@@ -177,6 +180,8 @@ class Encoder:
             }
         if delta.signature is not None:
             call["extra_content"] = {"google": {"thought_signature": shown(delta.signature)[0]}}
+        if self._functions and place == 0:
+            return role + self._chunk(delta.choice, {"function_call": call["function"]})
         return role + self._chunk(delta.choice, {"tool_calls": [call]})
 
     def _media(self, delta: MediaDelta) -> bytes:

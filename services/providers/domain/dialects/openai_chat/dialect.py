@@ -7,7 +7,7 @@ from services.providers.domain.dialect import Client, Native, Range, Speech
 from services.providers.domain.dialects.openai_chat.answer import decode_answer, encode_answer
 from services.providers.domain.dialects.openai_chat.chunks import Encoder
 from services.providers.domain.dialects.openai_chat.native import request_body
-from services.providers.domain.dialects.openai_chat.request import NAMES, decode_request
+from services.providers.domain.dialects.openai_chat.request import ALIASES, NAMES, decode_request
 from services.providers.domain.dialects.openai_chat.stream import Decoder
 from services.providers.domain.dialects.openai_chat.thoughts import NAME
 from services.providers.domain.dialects.openai_chat.vendor_request import TAKES, encode_request
@@ -15,7 +15,12 @@ from services.providers.domain.passthrough import StreamReader, read_whole
 
 _PATH: Final = "/chat/completions"
 CLIENT: Final = Client(
-    name=NAME, names=NAMES, decode_request=decode_request, encode_answer=encode_answer, stream_encoder=Encoder
+    name=NAME,
+    names=NAMES,
+    aliases=ALIASES,
+    decode_request=decode_request,
+    encode_answer=encode_answer,
+    stream_encoder=Encoder,
 )
 SPEECH: Final = Speech(
     name=NAME,

@@ -27,6 +27,7 @@ from services.providers.domain.canonical import (
     ToolResult,
 )
 from services.providers.domain.dialects.openai_chat.content import cache_of, parts_of, word_at
+from services.providers.domain.dialects.openai_chat.functions import modern
 from services.providers.domain.dialects.openai_chat.thoughts import NAME, signature_of, thinking_part, thoughts_of
 from services.providers.domain.shapes import fields, flag, integer, items, number, stops, word, words
 
@@ -39,6 +40,14 @@ NAMES: Final[Mapping[Parameter, str]] = {
     Parameter.CACHE_KEY: "prompt_cache_key",
     Parameter.WEB_SEARCH: "web_search_options",
 }
+ALIASES: Final[Mapping[Parameter, tuple[str, ...]]] = {
+    Parameter.TOOLS: ("functions",),
+    Parameter.TOOL_CHOICE: ("function_call",),
+    Parameter.REASONING: ("reasoning", "thinking"),
+    Parameter.MAX_OUTPUT: ("max_tokens",),
+    Parameter.USER: ("safety_identifier",),
+}
+"""Older names and those of other vendors."""
 _NUMBERS: Final = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty")
 _COUNTS: Final = ("top_k", "seed", "top_logprobs", "n")
 _FLAGS: Final = ("parallel_tool_calls", "logprobs", "store")
@@ -47,15 +56,15 @@ _OBJECTS: Final = ("metadata", "audio", "prediction", "logit_bias")
 _RENAMED: Final = {"prompt_cache_key": "cache_key", "web_search_options": "web_search", "safety_identifier": "user"}
 _READ: Final = frozenset(
     {"model", "models", "messages", "stream", "stream_options", "usage", "tools", "tool_choice", "response_format"}
-    | {"max_tokens", "max_completion_tokens", "stop", "modalities", "reasoning_effort", "reasoning", "thinking"}
+    | {"functions", "function_call", "max_tokens", "max_completion_tokens", "stop", "modalities"}
+    | {"reasoning_effort", "reasoning", "thinking"}
     | {*_NUMBERS, *_COUNTS, *_FLAGS, *_WORDS, *_OBJECTS, *_RENAMED}
 )
-_NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {"functions": ([],), "function_call": ("auto", "none")}
-"""Values of other parameters that ask for nothing."""
 
 
 def decode_request(body: Json) -> Ask:
     """Read a request; raises Refused for a wrong shape. What is null was not said."""
+    body = modern(body)
     said: dict[str, Any] = {}
     for name, value in body.items():
         if value is not None and name in _CHECKS:
@@ -68,11 +77,7 @@ def decode_request(body: Json) -> Ask:
         said["max_output"] = None if most is None else integer(most, "max_tokens")
     else:
         said["max_output"] = integer(most, "max_completion_tokens")
-    extra = {
-        name: value
-        for name, value in body.items()
-        if name not in _READ and value is not None and value not in _NEUTRAL.get(name, ())
-    }
+    extra = {name: value for name, value in body.items() if name not in _READ and value is not None}
     return Ask(
         messages=_messages(body.get("messages")),
         stream=body.get("stream") is True,

@@ -29,6 +29,7 @@ from services.providers.domain.canonical import (
     ToolChoice,
     ToolResult,
 )
+from services.providers.domain.content import told_result
 from services.providers.domain.dialect import Wire
 from services.providers.domain.dialects.openai_chat.content import said
 from services.providers.domain.dialects.openai_chat.thoughts import NAME, fields_of, own
@@ -109,8 +110,9 @@ def _others(message: Message, where: str, quirks: frozenset[str]) -> list[Json]:
         here = f"{where}.content[{place}]"
         match part:
             case ToolResult():
-                texts = [item for item in part.content if isinstance(item, Text)]
-                media = [item for item in part.content if isinstance(item, Media)]
+                returned = told_result(part)
+                texts = [item for item in returned if isinstance(item, Text)]
+                media = [item for item in returned if isinstance(item, Media)]
                 content = _content([said(item, here, quirks) for item in texts])
                 identity = _call_id(part.id, quirks)
                 out.append({"role": "tool", "tool_call_id": identity, "content": content or _SHOWN_BELOW * bool(media)})

@@ -25,6 +25,7 @@ from services.providers.domain.canonical import (
 )
 from services.providers.domain.dialect import Asked, Malformed, VendorFailed
 from services.providers.domain.dialects.openai_responses.items import thoughts
+from services.providers.domain.dialects.openai_responses.logprobs import tokens_of
 from services.providers.domain.dialects.openai_responses.names import (
     CARRIES_CALL,
     CARRIES_TEXT,
@@ -277,7 +278,7 @@ def encode_answer(answer: Answer, asked: Asked) -> bytes:
     choice = answer.choices[0] if answer.choices else Choice(parts=())
     output = Output(asked)
     message: Json | None = None
-    probable = cast("Json", choice.logprobs).get("content") if isinstance(choice.logprobs, dict) else None
+    probable: list[Json] | None = tokens_of(choice.logprobs)
     thought: Json | None = None
     for part in choice.parts:
         if not isinstance(part, Text | RefusalText):

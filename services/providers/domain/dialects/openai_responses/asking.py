@@ -20,7 +20,7 @@ from services.providers.domain.canonical import (
     ToolChoice,
     ToolResult,
 )
-from services.providers.domain.content import data_url, sound_form
+from services.providers.domain.content import data_url, sound_form, told_result
 from services.providers.domain.dialect import Wire
 from services.providers.domain.dialects.openai_responses.names import DIALECT
 from services.providers.domain.effort import effort_of
@@ -172,9 +172,10 @@ def _address(part: Media, where: str) -> str:
 
 
 def _output(result: ToolResult, where: str) -> str | list[Json]:
-    if all(isinstance(part, Text) for part in result.content) and len(result.content) <= 1:
-        return "".join(part.text or "" for part in result.content)
-    return [_content(part, False, f"{where}.content[{number}]") for number, part in enumerate(result.content)]
+    content = told_result(result)
+    if all(isinstance(part, Text) for part in content) and len(content) <= 1:
+        return "".join(part.text or "" for part in content)
+    return [_content(part, False, f"{where}.content[{number}]") for number, part in enumerate(content)]
 
 
 def _thoughts(parts: list[Thinking]) -> list[Json]:

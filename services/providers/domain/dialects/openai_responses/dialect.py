@@ -9,12 +9,13 @@ from services.providers.domain.dialects.openai_responses.asking import TAKES, en
 from services.providers.domain.dialects.openai_responses.events import Encoder
 from services.providers.domain.dialects.openai_responses.names import DIALECT
 from services.providers.domain.dialects.openai_responses.native import StreamReader, read_whole, request_body, tied
-from services.providers.domain.dialects.openai_responses.request import NAMES, decode_request
+from services.providers.domain.dialects.openai_responses.request import ALIASES, NAMES, decode_request
 from services.providers.domain.dialects.openai_responses.stream import Decoder
 
 CLIENT: Final = Client(
     name=DIALECT,
     names=NAMES,
+    aliases=ALIASES,
     decode_request=decode_request,
     encode_answer=encode_answer,
     stream_encoder=Encoder,

@@ -32,6 +32,7 @@ from services.providers.domain.dialects.openai_responses.answer import (
     response_of,
     text_block,
 )
+from services.providers.domain.dialects.openai_responses.logprobs import tokens_of
 from services.providers.domain.dialects.openai_responses.names import CARRIES_CALL, CARRIES_TEXT, DIALECT
 from shared.contracts.usage import NO_TOKENS, Tokens
 
@@ -195,7 +196,7 @@ class Encoder:
         if not delta.text:
             return
         block.pieces.append(delta.text)
-        logprobs = _tokens_of(delta.logprobs)
+        logprobs = tokens_of(delta.logprobs)
         block.logprobs += logprobs
         self._word(block.head, delta.text, b',"logprobs":%b' % (_ENCODE(logprobs) if logprobs else b"[]"))
 
@@ -366,8 +367,3 @@ def _spoken(thought: _Thought, text: str) -> tuple[str, Json]:
     if thought.summary:
         return "response.reasoning_summary_text.done", {**at, "summary_index": 0, "text": text}
     return "response.reasoning_text.done", {**at, "content_index": 0, "text": text}
-
-
-def _tokens_of(logprobs: Any) -> list[Any]:
-    content = cast("Json", logprobs).get("content") if isinstance(logprobs, dict) else None
-    return cast("list[Any]", content) if isinstance(content, list) else []

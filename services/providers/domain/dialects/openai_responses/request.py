@@ -46,6 +46,7 @@ NAMES: Final[Mapping[Parameter, str]] = {
     Parameter.STORE: "store",
     Parameter.CACHE_KEY: "prompt_cache_key",
 }
+ALIASES: Final[Mapping[Parameter, tuple[str, ...]]] = {Parameter.USER: ("safety_identifier",)}
 _LOGPROBS: Final = "message.output_text.logprobs"
 _INCLUDES: Final = (
     _LOGPROBS,
