@@ -131,6 +131,7 @@ def _gateway(settings: Settings) -> Iterator[Check]:
     for reason in health.get("degraded", []):
         yield Check("gateway", "warn", reason)
     yield from check_providers(health)
+    yield from check_found(admin)
 
 
 def check_providers(health: dict[str, Any]) -> Iterator[Check]:
@@ -144,6 +145,20 @@ def check_providers(health: dict[str, Any]) -> Iterator[Check]:
         why = f": {provider['reason']}" if provider.get("reason") else ""
         todo = "" if well else f"see `localrouter providers test {provider['provider']}`"
         yield Check(f"provider {provider['provider']}", "ok" if well else "warn", provider["health"] + why, todo)
+
+
+def check_found(admin: Admin) -> Iterator[Check]:
+    """Which model servers run on the gateway's machine and are not used."""
+    try:
+        found: list[dict[str, Any]] = admin.get("providers/discover").data["items"]
+    except CommandFailed as error:
+        yield Check("model servers", "warn", str(error))
+        return
+    for server in found:
+        if server["provider"] is None:
+            name, base_url = server["name"], server["base_url"]
+            todo = f"use it: `localrouter providers add {server['vendor']} --base-url {base_url} --local`"
+            yield Check("model servers", "ok", f"{name} at {base_url} with {len(server['models'])} models", todo)
 
 
 def check_port(url: str, settings: Settings) -> Check:

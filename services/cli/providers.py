@@ -20,6 +20,11 @@ Models = Annotated[list[str] | None, typer.Option("--model", help="A model of a 
 Headers = Annotated[list[str] | None, typer.Option("--header", help="NAME=VALUE, sent with each request; repeatable.")]
 Local = Annotated[bool | None, typer.Option(help="It may be in a private network, and costs nothing.")]
 Subscription = Annotated[bool | None, typer.Option(help="Paid by month, not by token.")]
+ProbeInterval = Annotated[float | None, typer.Option(help="Seconds between two probes; 30.")]
+ProbeTimeout = Annotated[float | None, typer.Option(help="Seconds a probe may take; 5.")]
+DegradedAfter = Annotated[float | None, typer.Option(help="A slower probe, in seconds, shows degraded; 2.")]
+BreakerFailures = Annotated[int | None, typer.Option(help="Failures in a row that open the breaker; 3.")]
+BreakerOpen = Annotated[float | None, typer.Option(help="Seconds that an open breaker rests; 60.")]
 FromEnv = Annotated[str | None, typer.Option(help="Take the secret from this environment variable.")]
 
 
@@ -30,7 +35,7 @@ def list_providers(json: Json = False) -> None:
     if json:
         print_json(answer.text)
         return
-    columns = ("slug", "vendor", "health", "state", "credentials", "base url", "id")
+    columns = ("slug", "vendor", "health", "breaker", "state", "credentials", "base url", "id")
     print_table(columns, (_row(provider) for provider in answer.data["items"]))
 
 
@@ -45,12 +50,19 @@ def add_provider(
     header: Headers = None,
     local: Local = None,
     subscription: Subscription = None,
+    probe_interval: ProbeInterval = None,
+    probe_timeout: ProbeTimeout = None,
+    degraded_after: DegradedAfter = None,
+    breaker_failures: BreakerFailures = None,
+    breaker_open: BreakerOpen = None,
     from_env: FromEnv = None,
     json: Json = False,
 ) -> None:
     """Add a provider; with --from-env its API key too, else see `providers credential set`."""
     secret = None if from_env is None else _from_environment(from_env)
-    body = {"vendor": vendor, "slug": slug or vendor, **_body(None, base_url, model, header, local, subscription)}
+    health = _health(probe_interval, probe_timeout, degraded_after, breaker_failures, breaker_open)
+    given = _body(None, base_url, model, header, local, subscription, health)
+    body = {"vendor": vendor, "slug": slug or vendor, **given}
     admin = Admin()
     answer = admin.post("providers", body)
     if secret is not None:
@@ -77,20 +89,55 @@ def update_provider(
     header: Headers = None,
     local: Local = None,
     subscription: Subscription = None,
+    probe_interval: ProbeInterval = None,
+    probe_timeout: ProbeTimeout = None,
+    degraded_after: DegradedAfter = None,
+    breaker_failures: BreakerFailures = None,
+    breaker_open: BreakerOpen = None,
     json: Json = False,
 ) -> None:
     """Change a provider; what is not said stays."""
-    body = _body(slug, base_url, model, header, local, subscription)
+    health = _health(probe_interval, probe_timeout, degraded_after, breaker_failures, breaker_open)
+    body = _body(slug, base_url, model, header, local, subscription, health)
     if not body:
         raise typer.BadParameter("say what to change, such as --base-url http://127.0.0.1:8080/v1")
     _patch(provider, body, json)
 
 
+@app.command("discover")
+def discover_providers(json: Json = False) -> None:
+    """Look for model servers on the usual ports of the gateway's machine; nothing is added."""
+    answer = Admin().get("providers/discover")
+    if json:
+        print_json(answer.text)
+        return
+    columns = ("vendor", "base url", ">models", "provider")
+    found: list[dict[str, Any]] = answer.data["items"]
+    print_table(columns, ([item["vendor"], item["base_url"], len(item["models"]), item["provider"]] for item in found))
+
+
 @app.command("test")
-def probe_provider(provider: Provider, json: Json = False) -> None:
-    """Ask a provider for its models now; exit 1 if it does not answer."""
+def probe_provider(
+    provider: Annotated[str | None, typer.Argument(help="A provider's slug or id.")] = None,
+    vendor: Annotated[str | None, typer.Option(help="Instead: try a vendor without adding a provider.")] = None,
+    base_url: BaseUrl = None,
+    local: Local = None,
+    from_env: FromEnv = None,
+    json: Json = False,
+) -> None:
+    """Ask a provider for its models now; exit 1 if it does not answer.
+
+    A rejected credential that is taken is in use again.
+    """
+    if (provider is None) == (vendor is None):
+        raise typer.BadParameter("say which provider, or --vendor for one that is not added yet")
     admin = Admin()
-    answer = admin.post(f"{_path(admin, provider)}/test")
+    if provider is not None:
+        answer = admin.post(f"{_path(admin, provider)}/test")
+    else:
+        secret = None if from_env is None else _from_environment(from_env)
+        trial = {"vendor": vendor, "base_url": base_url, "local": local, "credential": secret}
+        answer = admin.post("providers/test", {name: value for name, value in trial.items() if value is not None})
     result: dict[str, Any] = answer.data
     if json:
         print_json(answer.text)
@@ -131,10 +178,12 @@ def login() -> None:
     raise not_there_yet("`localrouter providers login`")
 
 
-@app.command("breaker-reset", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def breaker_reset() -> None:
-    """Not there yet."""
-    raise not_there_yet("`localrouter providers breaker-reset`")
+@app.command("breaker-reset")
+def breaker_reset(provider: Provider, json: Json = False) -> None:
+    """Let requests go to a provider at once that was left alone because it failed."""
+    admin = Admin()
+    answer = admin.post(f"{_path(admin, provider)}/breaker-reset")
+    _show(answer.text, answer.data, json)
 
 
 @credential.command("set")
@@ -211,14 +260,31 @@ def _body(
     headers: list[str] | None,
     local: bool | None,
     subscription: bool | None,
+    health: dict[str, Any],
 ) -> dict[str, Any]:
     body: dict[str, Any] = {"slug": slug, "base_url": base_url, "local": local, "subscription": subscription}
-    options: dict[str, Any] = {}
+    options = {name: value for name, value in health.items() if value is not None}
     if models:
         options["models"] = [model for model in models if model]
     if headers:
         options["headers"] = dict(_header(item) for item in headers if item)
     return {name: value for name, value in (body | {"options": options or None}).items() if value is not None}
+
+
+def _health(
+    probe_interval: float | None,
+    probe_timeout: float | None,
+    degraded_after: float | None,
+    breaker_failures: int | None,
+    breaker_open: float | None,
+) -> dict[str, Any]:
+    return {
+        "probe_interval_s": probe_interval,
+        "probe_timeout_s": probe_timeout,
+        "degraded_after_s": degraded_after,
+        "breaker_failures": breaker_failures,
+        "breaker_open_s": breaker_open,
+    }
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -240,19 +306,37 @@ def _path(admin: Admin, provider: str) -> str:
 
 def _row(provider: dict[str, Any]) -> list[Any]:
     state = "enabled" if provider["enabled"] else "disabled"
-    credentials = [item.get("name") or item["fingerprint"] for item in provider.get("credentials", [])]
-    facts = [provider["slug"], provider["vendor"], provider["health"], state, credentials or None]
-    return [*facts, provider.get("base_url"), provider["id"]]
+    credentials = [_credential(item) for item in provider.get("credentials", [])]
+    facts = [provider["slug"], provider["vendor"], provider["health"], provider.get("breaker"), state]
+    return [*facts, credentials or None, provider.get("base_url"), provider["id"]]
+
+
+def _credential(item: dict[str, Any]) -> str:
+    name = str(item.get("name") or item["fingerprint"])
+    return name if item["state"] == "in_use" else f"{name} ({item['state']})"
+
+
+def _why(item: dict[str, Any]) -> str | None:
+    match item["state"]:
+        case "cooling":
+            return f"{_credential(item)} until {item['until']}: {item['reason']}"
+        case "rejected":
+            return f"{_credential(item)}: {item['reason']}"
+        case _:
+            return None
 
 
 def _show(text: str, provider: dict[str, Any], json: bool) -> None:
     if json:
         print_json(text)
         return
-    slug, vendor, health, state, credentials, base_url, identity = _row(provider)
+    slug, vendor, health, breaker, state, credentials, base_url, identity = _row(provider)
     facts = [("slug", slug), ("id", identity), ("vendor", vendor), ("state", state), ("health", health)]
-    facts += [("why", provider.get("health_reason")), ("breaker", provider.get("breaker"))]
-    facts += [("base url", base_url), ("credentials", credentials), ("local", provider.get("local") or None)]
+    facts += [("why", provider.get("health_reason")), ("breaker", breaker)]
+    facts += [("cooling until", provider.get("cool_until"))]
+    facts += [("base url", base_url), ("credentials", credentials)]
+    facts += [("why", _why(item)) for item in provider.get("credentials", [])]
+    facts += [("local", provider.get("local") or None)]
     facts += [("subscription", provider.get("subscription") or None)]
     options: dict[str, Any] = provider.get("options") or {}
     print_facts(facts + [(name.replace("_", " "), value) for name, value in options.items()])

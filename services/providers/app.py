@@ -9,6 +9,7 @@ from services.providers.adapters.bootstrap import Bootstrap
 from services.providers.adapters.catalog import CatalogKeeper
 from services.providers.adapters.completions import UpstreamCompletions
 from services.providers.adapters.credentials import Credentials
+from services.providers.adapters.discovery import Discovery
 from services.providers.adapters.health import HealthBoard
 from services.providers.adapters.local_model import LISTED, BuiltInModel, installed
 from services.providers.adapters.price_book import PublicPrices
@@ -143,6 +144,7 @@ def build(
                 probes=prober,
                 catalog=catalog,
                 credentials=credentials,
+                discovery=Discovery(api),
                 new_id=new_id,
             )
         )

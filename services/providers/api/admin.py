@@ -12,6 +12,8 @@ from services.providers.api.ports import Desk
 from services.providers.api.schemas import (
     CredentialIn,
     CredentialOut,
+    DiscoveryOut,
+    FoundOut,
     ProviderIn,
     ProviderOut,
     ProviderPatch,
@@ -20,6 +22,7 @@ from services.providers.api.schemas import (
     credential_out,
     provider_out,
 )
+from services.providers.domain.discovery import Found, same_place
 from services.providers.domain.health import Probed
 from services.providers.domain.provider import (
     ENVIRONMENT,
@@ -77,6 +80,11 @@ def _reading(app: FastAPI, desk: Desk) -> None:
     async def list_providers(limit: Limit = 100, cursor: Cursor = None) -> Page[ProviderOut]:
         page, following = paginate(desk.fold.all(), _slug, limit, cursor)
         return Page(items=[_shown(desk, view) for view in page], next_cursor=following)
+
+    @app.get(f"{PROVIDERS}/discover", summary="Look for model servers on the usual ports of this machine")
+    async def discover_providers() -> DiscoveryOut:
+        found = await desk.discovery.look()
+        return DiscoveryOut(items=[_found(desk, server) for server in found])
 
     @app.get(f"{PROVIDERS}/{{name}}", summary="Show a provider, by slug or id")
     async def show_provider(name: str, response: Response) -> ProviderOut:
@@ -209,6 +217,17 @@ def _shown(desk: Desk, view: ProviderView) -> ProviderOut:
     if fingerprint is not None:
         credentials = [credential_out(ENVIRONMENT, fingerprint, standing(ENVIRONMENT), environment=True)]
     return provider_out(view, credentials, desk.health.shown(view.id), desk.health.cool_until(view.id))
+
+
+def _found(desk: Desk, server: Found) -> FoundOut:
+    known = (view.spec.slug for view in desk.fold.all() if same_place(view.spec.base_url, server.base_url))
+    return FoundOut(
+        vendor=server.vendor.slug,
+        name=server.vendor.name,
+        base_url=server.base_url,
+        models=list(server.models),
+        provider=next(known, None),
+    )
 
 
 def _tested(probed: Probed, health: HealthState, reason: str) -> TestOut:

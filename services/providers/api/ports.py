@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.providers.domain.discovery import Found
 from services.providers.domain.health import Probed
 from services.providers.domain.ports import Secrets
 from services.providers.domain.standing import Standing
@@ -71,6 +72,14 @@ class CredentialDesk(Protocol):
         ...
 
 
+class DiscoveryDesk(Protocol):
+    """Looks around on this machine."""
+
+    async def look(self) -> list[Found]:
+        """Return the model servers that answer."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Everything behind the admin API."""
@@ -84,4 +93,5 @@ class Desk:
     probes: ProbeDesk
     catalog: CatalogDesk
     credentials: CredentialDesk
+    discovery: DiscoveryDesk
     new_id: NewId

@@ -192,6 +192,22 @@ class TestOut(BaseModel):
     latency_ms: float
 
 
+class FoundOut(BaseModel):
+    """A model server that answers on this machine."""
+
+    vendor: str
+    name: str
+    base_url: str
+    models: list[str]
+    provider: str | None = Field(None, description="The provider that it is already")
+
+
+class DiscoveryOut(BaseModel):
+    """What was found; nothing is added by itself."""
+
+    items: list[FoundOut]
+
+
 class RefreshOut(BaseModel):
     """The catalog after a refresh."""
 

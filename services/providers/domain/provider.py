@@ -19,8 +19,8 @@ from shared.kernel.errors import Refusal
 from shared.log.aggregates import Decider
 
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_RESERVED: Final = frozenset({"router", "auto"})
-"""What comes before the slash in a model's name means something else there."""
+_RESERVED: Final = frozenset({"router", "auto", "discover", "test"})
+"""What means something else before the slash in a model's name, or in a path of the admin API."""
 _FORBIDDEN_HEADERS: Final = frozenset(
     {"authorization", "api-key", "x-api-key", "x-goog-api-key", "proxy-authorization", "cookie", "host"}
     | {"content-length", "content-type", "connection", "transfer-encoding", "accept-encoding"}

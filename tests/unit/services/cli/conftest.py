@@ -42,9 +42,10 @@ PROVIDER = {
     "enabled": True,
     "local": False,
     "subscription": False,
-    "credentials": [{"id": "c1", "name": "", "fingerprint": "deadbeef", "state": "ok"}],
+    "credentials": [{"id": "c1", "name": "", "fingerprint": "deadbeef", "source": "stored", "state": "in_use"}],
     "options": {"models": []},
     "health": "healthy",
+    "breaker": "closed",
     "version": 3,
 }
 ROUTER = {
@@ -161,6 +162,25 @@ ANSWERS: dict[tuple[str, str], Any] = {
         "reason": "",
         "http_status": 200,
         "latency_ms": 80.1,
+    },
+    ("POST", f"{ADMIN}/providers/{PROVIDER['id']}/breaker-reset"): PROVIDER,
+    ("POST", f"{ADMIN}/providers/test"): {
+        "ok": False,
+        "health": "unhealthy",
+        "reason": "no answer in 5 s",
+        "http_status": None,
+        "latency_ms": 5000.0,
+    },
+    ("GET", f"{ADMIN}/providers/discover"): {
+        "items": [
+            {
+                "vendor": "vllm",
+                "name": "vLLM",
+                "base_url": "http://localhost:8000/v1",
+                "models": ["qwen"],
+                "provider": None,
+            }
+        ]
     },
     ("PUT", f"{ADMIN}/providers/{PROVIDER['id']}/credentials"): {"id": "c1", "fingerprint": "deadbeef"},
     ("DELETE", f"{ADMIN}/providers/{PROVIDER['id']}/credentials"): None,

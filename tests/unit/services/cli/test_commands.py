@@ -43,7 +43,9 @@ def test_json_is_exactly_what_the_api_says(run: Run, gateway: Any, command: str,
     [
         ("keys list", "my-app-1 lr-abc…wxyz router/minimum-cost enabled"),
         ("keys show my-app-1", f"my-app-1 {KEY} team=blue"),
-        ("providers list", "openai healthy enabled deadbeef https://api.openai.com/v1"),
+        ("providers list", "openai healthy closed enabled deadbeef https://api.openai.com/v1"),
+        ("providers discover", "vllm http://localhost:8000/v1 1"),
+        ("providers breaker-reset openai", "openai healthy"),
         ("providers show openai", "openai healthy"),
         ("routers list", "minimum-cost Minimum cost lowest_cost"),
         ("routers show minimum-cost", "minimum-cost lowest_cost"),
@@ -205,7 +207,13 @@ def test_a_credential_is_removed_by_what_recognises_it(run: Run, gateway: Any):
     }
     assert {seen.query["credential_id"] for seen in gateway.seen if seen.method == "DELETE"} == {"c1"}
     stored = gateway.answers[("GET", f"{ADMIN}/providers")]["items"][0]
-    environment = {"id": "environment", "name": "", "fingerprint": "deadbeef", "state": "environment"}
+    environment = {
+        "id": "environment",
+        "name": "",
+        "fingerprint": "deadbeef",
+        "source": "environment",
+        "state": "in_use",
+    }
     assert "no credential named 'x'" in run("providers", "credential", "remove", "openai", "x").err
     gateway.answers[("GET", f"{ADMIN}/providers")] = {"items": [{**stored, "credentials": [environment]}]}
     result = run("providers", "credential", "remove", "openai")
@@ -302,3 +310,48 @@ def test_status_says_why_it_is_not_ready(run: Run, gateway: Any):
     assert "the log does not answer" in result.out
     data = run("status", "--json").data
     assert (data["ready"], data["reasons"], data["counts"]["keys"]) == (False, ["the log does not answer"], 1)
+
+
+def test_a_vendor_is_tried_before_it_is_added(run: Run, gateway: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GROQ_API_KEY", "gsk-trial")
+    result = run("providers", "test", "--vendor", "groq", "--from-env", "GROQ_API_KEY")
+    assert result.code == 1
+    assert "no answer in 5 s" in result.out
+    assert gateway.asked("POST", f"{ADMIN}/providers/test").body == {"vendor": "groq", "credential": "gsk-trial"}
+    assert run("providers", "test").code == 2
+    assert run("providers", "test", "openai", "--vendor", "groq").code == 2
+
+
+def test_every_number_of_health_is_settable(run: Run, gateway: Any):
+    numbers = ["--probe-interval", "5", "--probe-timeout", "1", "--degraded-after", "0.5"]
+    assert run("providers", "update", "openai", *numbers, "--breaker-failures", "2", "--breaker-open", "9").code == 0
+    assert gateway.asked("PATCH", f"{ADMIN}/providers/{PROVIDER}").body == {
+        "options": {
+            "probe_interval_s": 5.0,
+            "probe_timeout_s": 1.0,
+            "degraded_after_s": 0.5,
+            "breaker_failures": 2,
+            "breaker_open_s": 9.0,
+        }
+    }
+
+
+def test_the_list_says_what_is_wrong_with_a_credential(run: Run, gateway: Any):
+    resting = {
+        "id": "c1",
+        "fingerprint": "deadbeef",
+        "source": "stored",
+        "state": "cooling",
+        "reason": "the vendor limits its rate",
+        "until": "2026-01-01T00:00:00Z",
+    }
+    refused = {"id": "c2", "name": "spare", "fingerprint": "f00dcafe", "source": "stored", "state": "rejected"}
+    provider = gateway.answers["GET", f"{ADMIN}/providers"]["items"][0]
+    listed = {**provider, "credentials": [resting, {**refused, "reason": "the vendor refuses it (401)"}]}
+    gateway.answers["GET", f"{ADMIN}/providers"] = {"items": [listed], "next_cursor": None}
+    gateway.answers["GET", f"{ADMIN}/providers/{PROVIDER}"] = listed
+    said = " ".join(run("providers", "list").out.split())
+    assert "deadbeef (cooling), spare (rejected)" in said
+    said = " ".join(run("providers", "show", "openai").out.split())
+    assert "deadbeef (cooling) until 2026-01-01T00:00:00Z: the vendor limits its rate" in said
+    assert "spare (rejected): the vendor refuses it (401)" in said

@@ -49,3 +49,9 @@ def test_no_provider_is_a_warning_with_the_command_that_adds_one():
     (check,) = doctor.check_providers({"providers": []})
     assert check.state == "warn"
     assert "localrouter providers add" in check.todo
+
+
+def test_a_model_server_that_nobody_uses_is_offered(run, gateway):
+    result = run("doctor")
+    assert "vLLM at http://localhost:8000/v1 with 1 models" in result.out
+    assert "localrouter providers add vllm --base-url http://localhost:8000/v1 --local" in result.out

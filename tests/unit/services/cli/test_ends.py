@@ -23,7 +23,7 @@ models list | models refresh | chat | usage | requests list | requests show
 config check | config show | config path | config schema
 """
 LATER = """
-upgrade | providers login openai | providers breaker-reset openai | models alias a b | models price a
+upgrade | providers login openai | models alias a b | models price a
 reprice --as-of VERSION | events --follow | export | plan -f x | apply -f x
 history | rollback --to 3 | admin-tokens list | admin-tokens create | admin-tokens revoke | secrets rotate master
 limits KEY | audit verify | backup FILE | restore FILE | rebuild ledger | dead-letters list | dead-letters replay
