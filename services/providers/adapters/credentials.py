@@ -6,15 +6,16 @@ from datetime import datetime
 
 import structlog
 
+from services.providers.adapters.oauth_sessions import OAuthSessions
 from services.providers.domain.ports import Secrets
-from services.providers.domain.provider import ENVIRONMENT, secret_context
+from services.providers.domain.provider import ENVIRONMENT, OAUTH_PREFIX, Credential, secret_context
 from services.providers.domain.registry import VENDORS
 from services.providers.domain.standing import IN_USE, Standing, after, cooled
 from services.providers.projections.providers import ProviderView
 from shared.contracts.catalog import CredentialHealthChanged
-from shared.contracts.frames import Fail
+from shared.contracts.frames import Fail, FailureKind
 from shared.kernel.clock import Clock
-from shared.kernel.errors import SealBroken
+from shared.kernel.errors import LogError, SealBroken
 from shared.kernel.secrets import Secret
 
 log = structlog.get_logger("providers")
@@ -44,12 +45,21 @@ class Credentials:
     """Finds the credential to send, and knows how each stands: one that a vendor refused is sent no more until it
     changes or is tested by hand, one whose rate is limited rests."""
 
-    def __init__(self, secrets: Secrets, environ: Mapping[str, str], *, clock: Clock, told: Told) -> None:
-        """``told`` learns of every change of a standing that was seen here."""
+    def __init__(
+        self,
+        secrets: Secrets,
+        environ: Mapping[str, str],
+        *,
+        clock: Clock,
+        told: Told,
+        sessions: OAuthSessions | None = None,
+    ) -> None:
+        """``told`` learns of every change of a standing that was seen here, ``sessions`` renew what was signed in."""
         self._secrets = secrets
         self._environ = environ
         self._clock = clock
         self._told = told
+        self._sessions = sessions
         self._known: dict[str, Usable] = {}
         self._standings: dict[tuple[str, str], Standing] = {}
 
@@ -78,6 +88,14 @@ class Credentials:
 
     def failed(self, view: ProviderView, credential_id: str, fail: Fail) -> bool:
         """Note that an attempt with a credential failed; returns whether it is out now and another can be sent."""
+        stored = view.credentials.get(credential_id)
+        if (
+            fail.kind is FailureKind.AUTHENTICATION
+            and self._sessions is not None
+            and stored is not None
+            and self._sessions.refused(stored.secret_id)
+        ):
+            return True  # its access token is renewed at the next attempt
         others = any(
             self.standing(view, identity).state == "in_use" for identity in self._ids(view) if identity != credential_id
         )
@@ -91,6 +109,9 @@ class Credentials:
 
     def accepted(self, view: ProviderView, credential_id: str) -> None:
         """The vendor took a credential: it is not rejected any more; one that cools does so still."""
+        stored = view.credentials.get(credential_id)
+        if self._sessions is not None and stored is not None:
+            self._sessions.accepted(stored.secret_id)
         if self.standing(view, credential_id).state == "rejected":
             self._stands(view, credential_id, IN_USE)
 
@@ -149,6 +170,8 @@ class Credentials:
         stored = view.credentials.get(credential_id)
         if stored is None:
             return None
+        if stored.secret_id.startswith(OAUTH_PREFIX):
+            return await self._signed_in(view, stored)
         return self._known.get(stored.id) or await self._open(view, stored.id, stored.secret_id)
 
     def _from_environment(self, view: ProviderView) -> Usable | None:
@@ -158,6 +181,16 @@ class Credentials:
             return None
         value = self._environ.get(vendor.environment, "").strip()
         return Usable(ENVIRONMENT, Secret(value)) if value else None
+
+    async def _signed_in(self, view: ProviderView, stored: Credential) -> Usable | None:
+        try:
+            if self._sessions is None:
+                raise KeyError(stored.secret_id)
+            token = await self._sessions.token(stored.secret_id, context=secret_context(view.id, stored.id))
+        except (KeyError, SealBroken, LogError) as error:
+            log.error("sign-in does not open", provider=view.spec.slug, credential=stored.id, error=str(error))
+            return None
+        return None if token is None else Usable(stored.id, Secret(token))
 
     async def _open(self, view: ProviderView, credential_id: str, secret_id: str) -> Usable | None:
         try:

@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 
 from services.providers.domain.ports import Secrets
-from services.providers.domain.provider import SECRET_PREFIX
+from services.providers.domain.provider import OAUTH_PREFIX, SECRET_PREFIX
 from services.providers.projections.providers import ProvidersFold
 from shared.kernel.clock import Clock
 from shared.kernel.errors import LogError
@@ -46,7 +46,7 @@ class OrphanSweep:
 
 def _made_ms(secret_id: str) -> int:
     """Return when a secret's id was made, in Unix milliseconds: the first 48 bits of its UUIDv7."""
-    digits = secret_id.removeprefix(SECRET_PREFIX).replace("-", "")[:12]
+    digits = secret_id.removeprefix(OAUTH_PREFIX).removeprefix(SECRET_PREFIX).replace("-", "")[:12]
     try:
         return int(digits, 16)
     except ValueError:

@@ -201,6 +201,8 @@ ENVIRONMENT: Final = "environment"
 """The id of a credential that is an environment variable's."""
 SECRET_PREFIX: Final = "credential-"  # noqa: S105  it names secrets, it is none
 """What the ids of credentials' secrets begin with, before a UUIDv7; others in the bucket are other services'."""
+OAUTH_PREFIX: Final = SECRET_PREFIX + "oauth-"  # noqa: S105  it names secrets, it is none
+"""What those begin with that hold a sign-in: tokens that are renewed."""
 
 
 def secret_context(provider_id: str, credential_id: str) -> str:
