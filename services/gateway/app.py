@@ -1,6 +1,7 @@
 """The composition root of the gateway: the one place where its ports meet their adapters."""
 
 import contextlib
+import shutil
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -156,11 +157,12 @@ def build(
     async def own_readiness() -> list[str]:
         return not_ready()
 
+    registry = _registry(journal, data_plane, watch)
     health_view = HealthView(catalog, health, {"gateway": own_readiness, **readiness}, problems, log_state)
     app = PublicApp(
         data_plane=data_plane,
         admin={**_admin_of(services), **_own_admin(keys, health_view, rotations)},
-        metrics=metrics_app(_registry(journal, data_plane), *registries),
+        metrics=metrics_app(registry, *registries),
         hosts=Hosts([*settings.allowed_hosts, *_own_names(settings.host)]),
         origins=Origins(settings.cors_origins),
         admin_token=admin_token,
@@ -193,7 +195,7 @@ def build(
     def drain() -> None:
         data_plane.draining = True
 
-    service = Service(name="gateway", app=app, parts=parts, not_ready=not_ready)
+    service = Service(name="gateway", app=app, parts=parts, not_ready=not_ready, registry=registry)
     return Gateway(service, first_key, lambda: ring.ever_created > 0, drain)
 
 
@@ -268,10 +270,23 @@ def _own_names(host: str) -> list[str]:
     return names
 
 
-def _registry(journal: Journal, data_plane: DataPlane) -> CollectorRegistry:
+def _registry(journal: Journal, data_plane: DataPlane, watch: LogWatch) -> CollectorRegistry:
     registry = CollectorRegistry()
-    waiting = Gauge("localrouter_outbox_bytes", "Usage in the journal that the log has not yet", registry=registry)
-    waiting.set_function(journal.waiting_bytes)
-    running = Gauge("localrouter_requests_running", "Requests being answered now", registry=registry)
-    running.set_function(lambda: data_plane.running)
+    gauges: Mapping[str, tuple[str, Callable[[], float]]] = {
+        "localrouter_requests_running": ("Requests being answered now.", lambda: data_plane.running),
+        "localrouter_outbox_records": (
+            "Records in the journal that the log has not yet.",
+            lambda: journal.waiting_records,
+        ),
+        "localrouter_outbox_bytes": ("Journal that the log has not yet.", journal.waiting_bytes),
+        "localrouter_journal_full": ("1: the journal takes no more, and requests are refused.", lambda: journal.full),
+        "localrouter_log_away_seconds": ("For how long the event log has not answered.", watch.away_for_s),
+        "localrouter_disk_free_bytes": ("Free where the journal is.", lambda: shutil.disk_usage(journal.folder).free),
+        "localrouter_disk_bytes": (
+            "Size of the disk the journal is on.",
+            lambda: shutil.disk_usage(journal.folder).total,
+        ),
+    }
+    for name, (text, read) in gauges.items():
+        Gauge(name, text, registry=registry).set_function(read)
     return registry

@@ -9,6 +9,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from shared.runtime.asgi import App, Receive, Scope, Send, header, respond
+from shared.runtime.metrics import Readiness
 
 
 class Part(Protocol):
@@ -32,10 +33,14 @@ class Service:
     """Everything it serves over HTTP, health and metrics included."""
     parts: Sequence[Part] = ()
     registry: CollectorRegistry | None = None
-    """Its metrics."""
+    """Its metrics; whether it is ready is added to them."""
     not_ready: Callable[[], list[str]] = field(default=list)
     """Why it cannot do its job now, in sentences; empty: ready."""
     _started: list[Part] = field(default_factory=list[Part], init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.registry is not None:
+            self.registry.register(Readiness(self.name, self.not_ready))
 
     async def start(self) -> None:
         """Start the parts in order."""

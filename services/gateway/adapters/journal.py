@@ -71,6 +71,8 @@ class Journal:
         self._acked_fd = os.open(folder / "acked", os.O_RDWR | os.O_CREAT, 0o600)
         self._acked = self._read_acked()
         self._homes: dict[bytes, _Segment] = {}
+        self.waiting_records = 0
+        """How many closed records the log has not acknowledged."""
         cut_short = self._replay()
         self._size = sum(segment.size for segment in self._segments.values())
         last = max(self._segments, default=max(self._acked[0], 0))
@@ -172,9 +174,10 @@ class Journal:
             number, offset = number + 1, 0
         return records, (number, offset)
 
-    def acknowledge(self, position: Position) -> None:
-        """Note that the log holds every record before ``position``, and let go of what nobody needs."""
+    def acknowledge(self, position: Position, records: int) -> None:
+        """Note that the log holds the next ``records``, up to ``position``, and let go of what nobody needs."""
         self._acked = position
+        self.waiting_records -= records
         os.pwrite(self._acked_fd, _ACKED.pack(*position), 0)
         self._forget()
 
@@ -201,6 +204,7 @@ class Journal:
 
     def _close(self, request: bytes, record: bytes) -> None:
         self._write(_CLOSED, request, record)
+        self.waiting_records += 1
         if self._recent is not None:
             self._recent.append((self.position, record))
             self._recent_bytes += len(record)
@@ -233,6 +237,7 @@ class Journal:
                     opened[entry.request] = entry.payload
                 else:
                     opened.pop(entry.request, None)
+                    self.waiting_records += (number, entry.end) > self._acked
         return opened
 
     def _entries(self, number: int, offset: int) -> Iterator[Entry]:

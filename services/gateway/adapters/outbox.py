@@ -80,5 +80,5 @@ class Outbox:
                 await self._log.publish(f"lr.usage.{self._gateway}", envelope, message_id=message_id)
             if after == position:
                 return
-            self._journal.acknowledge(after)
+            self._journal.acknowledge(after, len(records))
             position = after

@@ -34,9 +34,12 @@ def test_closed_records_come_back_in_order_until_they_are_acknowledged(tmp_path:
     journal = reopened(journal)
     assert records(journal) == [b"a", b"b"]
     first, position = journal.records_after(journal.acked, 1, 1_000_000)
-    journal.acknowledge(position)
+    assert journal.waiting_records == 2
+    journal.acknowledge(position, len(first))
     assert first == [b"a"]
-    assert records(reopened(journal)) == [b"b"]
+    journal = reopened(journal)
+    assert records(journal) == [b"b"]
+    assert journal.waiting_records == 1
 
 
 def test_a_request_that_a_crash_cut_short_is_closed_once_with_what_was_opened_last(tmp_path: Path) -> None:
@@ -86,14 +89,14 @@ def test_segments_go_when_all_in_them_is_acknowledged_and_none_is_open(
     journal.opened(A, b"a is open")
     for number in range(10):
         journal.closed(str(uuid.UUID(int=100 + number)), b"x" * 50)
-    _, end = journal.records_after(journal.acked, 1000, 1_000_000)
-    journal.acknowledge(end)
+    shipped, end = journal.records_after(journal.acked, 1000, 1_000_000)
+    journal.acknowledge(end, len(shipped))
     assert len(list(tmp_path.glob("*.journal"))) > 5, "the oldest segment holds an open request"
     journal.closed(A, b"a")
-    _, end = journal.records_after(journal.acked, 1000, 1_000_000)
-    journal.acknowledge(end)
+    shipped, end = journal.records_after(journal.acked, 1000, 1_000_000)
+    journal.acknowledge(end, len(shipped))
     assert len(list(tmp_path.glob("*.journal"))) <= 2
-    assert journal.waiting_bytes() == 0
+    assert journal.waiting_bytes() == journal.waiting_records == 0
 
 
 def test_records_are_handed_out_within_the_bounds_of_an_envelope(tmp_path: Path) -> None:
@@ -140,6 +143,6 @@ def test_more_than_memory_keeps_is_read_back_from_the_disk(tmp_path: Path, monke
             if not records:
                 break
             got += records
-            journal.acknowledge(position)
+            journal.acknowledge(position, len(records))
     assert got == wanted
-    assert journal.waiting_bytes() == 0
+    assert journal.waiting_bytes() == journal.waiting_records == 0
