@@ -9,7 +9,7 @@ from services.metrics.adapters.queries import SqlLedger
 from services.metrics.adapters.writer import Writer
 from services.metrics.api.prometheus import Prometheus
 from services.metrics.projections.access import access_line
-from services.metrics.projections.ledger import another, fold, same
+from services.metrics.projections.ledger import another, fold, read_entry, same
 from services.metrics.projections.plans import PlanIndex
 from services.metrics.settings import MetricsSettings
 from shared.kernel.clock import Clock
@@ -47,6 +47,7 @@ def build(
             line=access_line,
             same=same,
             another=another,
+            read=read_entry,
         )
 
     plans = PlanIndex()

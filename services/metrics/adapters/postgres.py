@@ -27,6 +27,8 @@ except ImportError as missing:
 _CONNECT_S: Final = 5
 _SILENT_MS: Final = 30_000
 """A peer that confirms nothing of what was sent for so long is gone."""
+_FEW: Final = 16
+"""Rows that go one by one; more go by COPY through a temporary table."""
 _QUESTION_MS: Final = 60_000
 _HOPELESS: Final = ("28", "3D", "42501")
 """States of a refused login, of a database that does not exist, of rights that are lacking: no waiting helps."""
@@ -122,9 +124,12 @@ class PostgresDatabase:
 
     def insert(self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         """Add rows in the order of the table's columns."""
+        self._copy(connection, _STATEMENTS[table.name][0], rows)
+
+    def _copy(self, connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         driver: Any = connection.connection.driver_connection
         try:
-            with driver.cursor() as cursor, cursor.copy(_STATEMENTS[table.name][0]) as copy:
+            with driver.cursor() as cursor, cursor.copy(statement) as copy:
                 for row in rows:
                     copy.write_row(row)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
@@ -134,7 +139,18 @@ class PostgresDatabase:
 
     def upsert(self, connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
         """Add rows, or put them in the place of those with the same key."""
-        connection.exec_driver_sql(_STATEMENTS[table.name][1], list(rows))
+        rows = list(rows)
+        if len(rows) < _FEW:
+            connection.exec_driver_sql(_STATEMENTS[table.name][1], rows)
+            return
+        new = f"new_{table.name}"
+        connection.exec_driver_sql(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {new} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+        )
+        self._copy(connection, _copy(table, new), rows)
+        connection.exec_driver_sql(_merge(table, new))
+        # once more in this transaction it must not bring these again
+        connection.exec_driver_sql(f"TRUNCATE {new}")
 
     def refusal(self, error: Exception) -> bool:
         """Whether rows are at fault."""
@@ -156,13 +172,30 @@ def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def _copy(table: Table, into: str) -> str:
+    return f'COPY "{into}" ({_columns(table)}) FROM STDIN'
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(f'"{column.name}"' for column in table.columns)
+
+
+def _merge(table: Table, new: str) -> str:
+    keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
+    others = [column.name for column in table.columns if not column.primary_key]
+    changes = ", ".join(f'"{name}" = excluded."{name}"' for name in others)
+    return (
+        f'INSERT INTO "{table.name}" ({_columns(table)}) SELECT {_columns(table)} FROM {new}'  # noqa: S608  names of ours
+        f" ON CONFLICT ({keys}) DO UPDATE SET {changes}"
+    )
+
+
 def _statements(table: Table) -> tuple[str, str]:
     insert = postgres_insert(table)
     keys = [column.name for column in table.primary_key]
     changes = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
     upsert = insert.on_conflict_do_update(index_elements=keys, set_=changes)
-    columns = ", ".join(f'"{column.name}"' for column in table.columns)
-    return f'COPY "{table.name}" ({columns}) FROM STDIN', str(upsert.compile(dialect=_DIALECT))
+    return _copy(table, table.name), str(upsert.compile(dialect=_DIALECT))
 
 
 _DIALECT: Final = PGDialect_psycopg(paramstyle="format")

@@ -15,10 +15,15 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
+
+from services.metrics.domain.rollups import SUMS
 
 METADATA: Final = MetaData()
 TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")
 """Ordered by its bytes in both databases."""
+_COUNTS: Final = Text().with_variant(JSONB(), "postgresql")
+"""A JSON object of counts by bucket."""
 _PARTITIONS: Final = "LIST (day)"
 
 REQUESTS: Final = Table(
@@ -137,6 +142,27 @@ BURIED: Final = Table(
     Column("reason", TEXT, nullable=False),
 )
 
+ROLLUP_GROUPS: Final = Table(
+    "rollup_groups",
+    METADATA,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    *(Column(name, TEXT, nullable=False) for name in ("key_id", "key_name", "router", "provider", "model", "status")),
+)
+
+ROLLUPS: Final = Table(
+    "rollups",
+    METADATA,
+    Column("resolution", Integer, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("group_id", BigInteger, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in SUMS),
+    Column("duration", _COUNTS, nullable=False),
+    Column("ttft", _COUNTS, nullable=False),
+    # the time before the group: a question goes along a range of time
+    PrimaryKeyConstraint("resolution", "start", "group_id"),
+    sqlite_with_rowid=False,
+)
+
 BY_DAY: Final = (REQUESTS, ATTEMPTS, RECORDS)
 """In PostgreSQL each is one table a day: old days go at once, and a question reads those that it asks for."""
-TABLES: Final = (*BY_DAY, CHECKPOINTS, COUNTERS, ACCESS_FILES, BURIED)
+TABLES: Final = (*BY_DAY, CHECKPOINTS, COUNTERS, ACCESS_FILES, BURIED, ROLLUP_GROUPS, ROLLUPS)

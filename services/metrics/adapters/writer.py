@@ -14,8 +14,19 @@ from sqlalchemy.exc import DBAPIError
 
 from services.metrics.adapters.access_log import AccessLog
 from services.metrics.adapters.database import Database, LedgerUnavailable, RowsRefused
-from services.metrics.adapters.tables import ACCESS_FILES, ATTEMPTS, BURIED, CHECKPOINTS, COUNTERS, RECORDS, REQUESTS
+from services.metrics.adapters.rollups import Rollups
+from services.metrics.adapters.tables import (
+    ACCESS_FILES,
+    ATTEMPTS,
+    BURIED,
+    CHECKPOINTS,
+    COUNTERS,
+    RECORDS,
+    REQUESTS,
+    ROLLUPS,
+)
 from services.metrics.domain.counters import Counters, Series
+from services.metrics.domain.rollups import Rolled, roll
 from services.metrics.domain.rows import Batch, Checkpoint, Entry, RequestRow
 from shared.contracts.usage import UsageRecord, decode_record
 from shared.kernel.clock import Clock
@@ -51,9 +62,10 @@ class Writer:
         line: Callable[[UsageRecord], bytes],
         same: Callable[[bytes, bytes], bool],
         another: Callable[[str], str],
+        read: Callable[[bytes], Entry],
     ) -> None:
-        """``line`` writes a record for the access log; ``same`` tells whether two records of one id say the same, and
-        ``another`` why a second one is set aside."""
+        """``read`` gives the rows of a stored record, ``line`` writes one for the access log; ``same`` tells whether
+        two records of one id say the same, and ``another`` why a second one is set aside."""
         self.counters = Counters()
         self._database = database
         self._engine = database.engine("write")
@@ -63,6 +75,8 @@ class Writer:
         self._line = line
         self._same = same
         self._another = another
+        self._read = read
+        self._rollups = Rollups(database)
         self._lengths: dict[str, int] = {}
         self._oldest = ""
         self._days: set[str] = set()
@@ -72,6 +86,7 @@ class Writer:
         new. Call it again after LedgerUnavailable, when nobody knows what was written. Raises LedgerUnavailable."""
         with self._transaction() as connection:
             self._database.hold(connection)
+            self._rollups.open(connection)
             counts = connection.execute(select(COUNTERS.c.series, COUNTERS.c.value))
             self.counters = Counters({tuple(msgspec.json.decode(series)): int(value) for series, value in counts})
             lengths = connection.execute(select(ACCESS_FILES.c.day, ACCESS_FILES.c.bytes))
@@ -82,9 +97,16 @@ class Writer:
                     self._lengths[day] = self._append(connection, day, b"", committed)
                     self._upsert(connection, ACCESS_FILES, [(day, self._lengths[day])])
             checkpoint = self._checkpoint(connection)
+            self._roll_up_older(connection)
+        self._rollups.committed()
         self._days = set()
         self._make_room(self._coming())
         return checkpoint
+
+    def minutes(self, since: int) -> Rolled:
+        """Return what is rolled up by minute from ``since`` (Unix seconds) on. Raises LedgerUnavailable."""
+        with self._transaction() as connection:
+            return {(start, group): tally for start, group, tally in self._rollups.minutes(connection, since)}
 
     def newest(self, most: int) -> list[RequestRow]:
         """Return the last requests of the ledger, the oldest first. Raises LedgerUnavailable."""
@@ -109,13 +131,15 @@ class Writer:
                     del broken[sequence]
         return Prepared(list(fresh.values()), broken, batch.sequence)
 
-    def commit(self, prepared: Prepared, identity: str) -> None:
+    def commit(self, prepared: Prepared, identity: str) -> Rolled:
         """Write what is new, and that everything up to ``prepared.sequence`` of the stream ``identity`` is in.
 
-        Raises LedgerUnavailable; RowsRefused for rows that the database does not take.
+        Returns what was added, by minute and group. Raises LedgerUnavailable; RowsRefused for rows that the database
+        does not take.
         """
         self._make_room({entry.request.day for entry in prepared.fresh} | self._coming())
-        delta = self.counters.tally(prepared.fresh, dead_letters=len(prepared.broken))
+        rolled = roll(prepared.fresh)
+        delta = self.counters.tally(prepared.fresh, rolled, dead_letters=len(prepared.broken))
         with self._transaction() as connection:
             # before the rows: a file that has to be made again is made from those of earlier transactions
             lengths = self._write_access_log(connection, prepared.fresh)
@@ -125,6 +149,7 @@ class Writer:
                     connection, ATTEMPTS, [astuple(row) for entry in prepared.fresh for row in entry.attempts]
                 )
                 self._database.insert(connection, RECORDS, [(*entry.identity, entry.raw) for entry in prepared.fresh])
+                self._rollups.write(connection, rolled)
             if prepared.broken:
                 self._database.insert(connection, BURIED, list(prepared.broken.items()))
             if delta:
@@ -132,8 +157,10 @@ class Writer:
             before = self._checkpoint(connection)
             sequence = max(prepared.sequence, before.sequence if before else 0)
             self._upsert(connection, CHECKPOINTS, [(CONSUMER, self._stream, identity, sequence)])
+        self._rollups.committed()
         self.counters.add(delta)
         self._lengths.update(lengths)
+        return rolled
 
     def close(self) -> None:
         """Let go of the file."""
@@ -191,6 +218,20 @@ class Writer:
         )
         for (raw,) in connection.execution_options(yield_per=1000).execute(of_day):
             yield self._line(decode_record(raw))
+
+    def _roll_up_older(self, connection: Connection) -> None:
+        """Fill rollups that are empty though the ledger is not: it was made by a version without them."""
+        if connection.execute(select(ROLLUPS.c.start).limit(1)).first() is not None:
+            return
+        ids: Any = select(RECORDS.c.id, RECORDS.c.day).order_by(RECORDS.c.day, RECORDS.c.id)
+        found = connection.execute(ids).all()
+        for at in range(0, len(found), _LOOK_UP):
+            part = found[at : at + _LOOK_UP]
+            asked = select(RECORDS.c.record).where(
+                RECORDS.c.id.in_([row.id for row in part]), RECORDS.c.day.in_({row.day for row in part})
+            )
+            self._rollups.write(connection, roll(self._read(raw) for (raw,) in connection.execute(asked)))
+            self._rollups.committed()
 
     def _forget_old_days(self, connection: Connection) -> None:
         self._oldest = self._access_log.oldest()

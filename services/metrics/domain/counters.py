@@ -9,7 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from services.metrics.domain.rows import AttemptRow, Entry, RequestRow
+from services.metrics.domain.rollups import Group, Rolled, Tally
+from services.metrics.domain.rows import Entry, RequestRow
 
 Series = tuple[str, ...]
 """The name of a count, then its label values in the order that its family declares."""
@@ -54,14 +55,14 @@ class Counters:
             if series[0] in (REQUESTS, TOKENS, COST) and series[1:4] != OTHER
         }
 
-    def tally(self, entries: Iterable[Entry], dead_letters: int = 0) -> dict[Series, int]:
-        """Return by how much ``entries`` raise which counts; nothing changes until ``add``."""
+    def tally(self, entries: Iterable[Entry], rolled: Rolled, dead_letters: int = 0) -> dict[Series, int]:
+        """Return by how much ``entries``, ``rolled`` up as well, raise which counts; nothing changes until ``add``."""
         delta: dict[Series, int] = {}
         fresh: set[Route] = set()
+        for (_, group), tally in rolled.items():
+            self._count(delta, fresh, group, tally)
         for entry in entries:
-            self._count_request(delta, fresh, entry.request)
-            for attempt in entry.attempts:
-                self._count_attempt(delta, fresh, attempt)
+            self._observe(delta, fresh, entry.request)
         if dead_letters:
             delta[DEAD_LETTERS,] = dead_letters
         return delta
@@ -73,37 +74,32 @@ class Counters:
             if series[0] in (REQUESTS, TOKENS, COST) and series[1:4] != OTHER:
                 self._routes.add((series[1], series[2], series[3]))
 
-    def _count_request(self, delta: dict[Series, int], fresh: set[Route], row: RequestRow) -> None:
-        route = self._bounded(fresh, row.router, row.provider, row.model)
-        series = (REQUESTS, *route, row.status)
-        delta[series] = delta.get(series, 0) + 1
-        if row.cost is None:
-            delta[UNPRICED,] = delta.get((UNPRICED,), 0) + 1
-        _observe(delta, DURATION, route[1:], row.duration_ms)
+    def _count(self, delta: dict[Series, int], fresh: set[Route], group: Group, tally: Tally) -> None:
+        route = self._bounded(fresh, *group[2:5])
+        amounts = {
+            (REQUESTS, *route, group[5]): tally.requests,
+            (UNPRICED,): tally.unpriced,
+            (COST, *route): tally.tried_cost,
+            (TOKENS, *route, "input"): tally.tried_input,
+            (TOKENS, *route, "cached"): tally.tried_cached,
+            (TOKENS, *route, "cache_write"): tally.tried_cache_write,
+            (TOKENS, *route, "output"): tally.tried_output,
+            (TOKENS, *route, "reasoning"): tally.tried_reasoning,
+        }
+        for series, amount in amounts.items():
+            if amount:
+                delta[series] = delta.get(series, 0) + amount
+
+    def _observe(self, delta: dict[Series, int], fresh: set[Route], row: RequestRow) -> None:
+        labels = self._bounded(fresh, row.router or "", row.provider or "", row.model or "")[1:]
+        _observe(delta, DURATION, labels, row.duration_ms)
         if row.ttft_ms is not None:
-            _observe(delta, TTFT, route[1:], row.ttft_ms)
+            _observe(delta, TTFT, labels, row.ttft_ms)
         if row.overhead_ms is not None:
             _observe(delta, OVERHEAD, (), row.overhead_ms)
 
-    def _count_attempt(self, delta: dict[Series, int], fresh: set[Route], row: AttemptRow) -> None:
-        route = self._bounded(fresh, row.router, row.provider, row.model)
-        amounts = (
-            row.input_tokens,
-            row.cached_tokens,
-            row.cache_write_tokens,
-            row.output_tokens,
-            row.reasoning_tokens,
-        )
-        for name, amount in zip(TOKEN_CLASSES, amounts, strict=True):
-            if amount:
-                series = (TOKENS, *route, name)
-                delta[series] = delta.get(series, 0) + amount
-        if row.cost:
-            series = (COST, *route)
-            delta[series] = delta.get(series, 0) + row.cost
-
-    def _bounded(self, fresh: set[Route], router: str | None, provider: str | None, model: str | None) -> Route:
-        route = (router or "", provider or "", model or "")
+    def _bounded(self, fresh: set[Route], router: str, provider: str, model: str) -> Route:
+        route = (router, provider, model)
         if route in self._routes or route in fresh:
             return route
         if len(self._routes) + len(fresh) >= self._max_label_sets:

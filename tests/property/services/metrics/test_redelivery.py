@@ -17,12 +17,22 @@ from services.metrics.adapters.sqlite import Sqlite
 from services.metrics.adapters.schema import migrate
 from services.metrics.adapters.writer import Writer
 from services.metrics.projections.access import access_line
-from services.metrics.projections.ledger import another, fold, same
+from services.metrics.projections.ledger import another, fold, read_entry, same
 from shared.contracts.usage import UsageRecord
 from shared.log.port import Recorded
 from shared.testing.usage import NOON, attempt, usage_message, usage_record
 
-TABLES = ("requests", "attempts", "records", "buried", "counters", "checkpoints", "access_files")
+TABLES = (
+    "requests",
+    "attempts",
+    "records",
+    "buried",
+    "counters",
+    "checkpoints",
+    "access_files",
+    "rollup_groups",
+    "rollups",
+)
 FOLDERS = itertools.count()
 
 
@@ -106,6 +116,7 @@ def open_writer(path: Path) -> Writer:
         line=access_line,
         same=same,
         another=another,
+        read=read_entry,
     )
     writer.open()
     return writer
