@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from shared.contracts.plan import Candidate, Plan
 from shared.contracts.usage import Exclusion, Needs
 from shared.kernel.clock import rfc3339
@@ -108,6 +110,17 @@ def choose(
         else:
             order = (order[place], *order[:place], *order[place + 1 :])
     return Choice(order, tuple(excluded), held if order else None, busy)
+
+
+def one_model(plan: Plan) -> Plan:
+    """Return a plan that never leaves its first model that makes vectors: another one's would not compare.
+
+    Health has no say in which one that is: a model that is away is waited for, not replaced.
+    """
+    first = next((item for item in plan.candidates if "embedding" in item.capabilities), None)
+    if first is None or len(plan.candidates) == 1:
+        return plan
+    return msgspec.structs.replace(plan, candidates=(first,))
 
 
 class _Spread:

@@ -7,7 +7,7 @@ from typing import Literal
 from shared.contracts.plan import Candidate, Plan
 from shared.contracts.usage import Exclusion, UsageRecord
 from shared.kernel.clock import parse_rfc3339
-from shared.routing.choose import CAUSES, Choice, choose
+from shared.routing.choose import CAUSES, Choice, choose, one_model
 from shared.routing.health import ProviderHealth
 
 
@@ -40,8 +40,9 @@ def explain(plan: Plan, record: UsageRecord, health: Mapping[str, ProviderHealth
 
     What a gateway had just learnt itself (a vendor's Retry-After) stands in the record's exclusions and nowhere else.
     """
+    decided = one_model(plan) if "embedding" in record.needs.capabilities else plan
     choice = choose(
-        plan,
+        decided,
         record.needs,
         {**health, **_learnt(plan, record)},
         now=parse_rfc3339(record.time),

@@ -10,7 +10,7 @@ import msgspec
 
 from services.gateway.app import Gateway, build
 from services.gateway.settings import GatewaySettings
-from shared.contracts.catalog import Capability, HealthChanged, Model, Prices, ProviderCatalog
+from shared.contracts.catalog import Capability, HealthChanged, Model, PlanCompiled, Prices, ProviderCatalog
 from shared.contracts.config import AutomaticOrder, RouterSpec, Strategy
 from shared.contracts.frames import Completion, Data, Fail, Frame, Head, Tail
 from shared.contracts.plan import encode_plan
@@ -102,7 +102,7 @@ class World:
         return build(
             GatewaySettings(
                 gateway_id="g1",
-                journal=self.folder / "journal",
+                journal=self.folder / "journal" / "g1",
                 host="127.0.0.1",
                 port=3000,
                 loopback_key=self.loopback_key,
@@ -142,6 +142,8 @@ class World:
         spec = RouterSpec(slug="minimum-cost", name="M", order=order, **router)
         scorers = {"given": lambda item, _: Score(places[item.id], because=f"place {places[item.id]}")}
         plan = compile_plan("router-1", spec, models, scorers, {})
+        compiled = PlanCompiled(router_id=plan.router_id, plan_hash=plan.hash, plan=encode_plan(plan))
+        await self._facts("router").publish(f"lr.facts.plan.{plan.router_id}", compiled, about=f"plan/{plan.router_id}")
         await self.log.bucket(PLANS).put("router-1", encode_plan(plan))
 
     async def health(self, client: httpx.AsyncClient, provider: str, **said: Any) -> None:
@@ -149,11 +151,15 @@ class World:
         self._told += 1
         data = {"provider_id": f"id-of-{provider}", "provider": provider, "health": "healthy", "breaker": "closed"}
         changed = msgspec.convert({**data, "reason": f"said {self._told}", "epoch": 1, **said}, HealthChanged)
-        facts = Facts(self.log, clock=SYSTEM_CLOCK, new_id=new_id, source="providers")
-        await facts.publish(f"lr.health.{changed.provider_id}", changed, about=f"provider/{changed.provider_id}")
+        await self._facts("providers").publish(
+            f"lr.health.{changed.provider_id}", changed, about=f"provider/{changed.provider_id}"
+        )
         async with asyncio.timeout(5):
             while changed.reason not in (await client.get("/admin/v1/health", headers=ADMIN)).text:  # noqa: ASYNC110  it is what the client sees
                 await asyncio.sleep(0)
+
+    def _facts(self, source: str) -> Facts:
+        return Facts(self.log, clock=SYSTEM_CLOCK, new_id=new_id, source=source)
 
     def client(self) -> httpx.AsyncClient:
         assert self.gateway is not None

@@ -14,7 +14,7 @@ from services.gateway.api.exchange import Exchange
 from services.gateway.api.models import SHOW, answer_models, is_list
 from services.gateway.api.walk import Walk
 from services.gateway.domain.affinity import Conversations, conversation_of
-from services.gateway.domain.asked import continuing, includes_usage, one_model, parse, passed_on
+from services.gateway.domain.asked import continuing, includes_usage, parse, passed_on
 from services.gateway.domain.authentication import comes_bare, credential, digest
 from services.gateway.domain.destination import merge, requested_names, resolve
 from services.gateway.domain.errors import ApiError, bad_request, forbidden, invalid_api_key, no_candidate
@@ -29,7 +29,7 @@ from shared.contracts.plan import Plan
 from shared.contracts.usage import Exclusion, RequestStatus
 from shared.kernel.clock import Clock
 from shared.kernel.ids import NewId, is_uuid
-from shared.routing.choose import Choice, choose
+from shared.routing.choose import Choice, choose, one_model
 from shared.routing.needs import needs_of
 from shared.runtime.asgi import Receive, Scope, Send, header
 

@@ -6,7 +6,7 @@ import msgspec
 
 from services.gateway.domain.errors import bad_request
 from services.gateway.domain.faces.face import Route
-from shared.contracts.plan import Plan
+from shared.contracts.plan import Plan, plan_hash
 from shared.contracts.response_id import decode_response_id, why_not_previous
 
 _MAX_DEPTH: Final = 128
@@ -53,17 +53,6 @@ def passed_on(headers: list[tuple[bytes, bytes]], names: frozenset[bytes]) -> di
     return found
 
 
-def one_model(plan: Plan) -> Plan:
-    """Return a plan that never leaves its first model that makes vectors: another one's would not compare.
-
-    Health has no say in which one that is: a model that is away is waited for, not replaced.
-    """
-    first = next((item for item in plan.candidates if "embedding" in item.capabilities), None)
-    if first is None or len(plan.candidates) == 1:
-        return plan
-    return msgspec.structs.replace(plan, candidates=(first,))
-
-
 def continuing(plan: Plan, previous: object) -> Plan:
     """Return a plan that stays where the response ``previous`` lies; raises ApiError (400) where that cannot be."""
     if not isinstance(previous, str):
@@ -75,7 +64,10 @@ def continuing(plan: Plan, previous: object) -> Plan:
     if not candidates:
         message = "The provider that keeps the response of 'previous_response_id' is not one this request may go to."
         raise bad_request(message, param=_PREVIOUS)
-    return plan if len(candidates) == len(plan.candidates) else msgspec.structs.replace(plan, candidates=candidates)
+    if len(candidates) == len(plan.candidates):
+        return plan
+    narrowed = msgspec.structs.replace(plan, candidates=candidates)
+    return msgspec.structs.replace(narrowed, hash=plan_hash(narrowed))  # it is not the router's plan any more
 
 
 def _deeper_than(levels: int, body: Any) -> bool:
