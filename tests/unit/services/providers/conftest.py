@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 
 from services.providers.adapters.catalog import CatalogKeeper
+from services.providers.adapters.health import HealthBoard
+from services.providers.adapters.prober import Prober
 from services.providers.app import Providers, build
 from services.providers.domain.provider import (
     PROVIDER,
     AddProvider,
+    ChangeProvider,
     RemoveProvider,
     SetCredential,
     secret_context,
 )
+from services.providers.projections.providers import ProvidersFold, ProviderView
 from services.providers.settings import ProvidersSettings
 from shared.contracts.config import ProviderAdded, ProviderSpec
 from shared.contracts.frames import Completions
@@ -109,6 +113,29 @@ class House:
         command = SetCredential(provider_id, credential, secret, "0" * 8, name)
         await self.aggregates.handle(PROVIDER, provider_id, command, actor="test")
         await self.caught_up()
+
+    async def change(self, provider_id: str, spec: ProviderSpec) -> None:
+        """Change a provider and wait until the service has it."""
+        await self.aggregates.handle(PROVIDER, provider_id, ChangeProvider(provider_id, spec), actor="test")
+        await self.caught_up()
+
+    def view(self, provider_id: str) -> ProviderView:
+        """Return a provider as the service sees it."""
+        fold = next(p.fold for p in self.service.parts if isinstance(p, FoldRunner) and p.fold.name == "providers")
+        assert isinstance(fold, ProvidersFold)
+        found = fold.get(provider_id)
+        assert found is not None
+        return found
+
+    @property
+    def prober(self) -> Prober:
+        """What probes."""
+        return next(part for part in self.service.parts if isinstance(part, Prober))
+
+    @property
+    def board(self) -> HealthBoard:
+        """What knows how providers are."""
+        return next(part for part in self.service.parts if isinstance(part, HealthBoard))
 
     async def remove(self, provider_id: str) -> None:
         """Remove a provider."""

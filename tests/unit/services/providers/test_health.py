@@ -1,5 +1,8 @@
 """Health and catalog of living providers: probes, transitions, what others are told."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import msgspec
 import pytest
 
@@ -7,7 +10,10 @@ from services.providers.domain.health import Probed, health_of, outcome_of_attem
 from shared.contracts.catalog import CatalogRefreshed, HealthChanged, ProviderCatalog
 from shared.contracts.config import ProviderOptions, ProviderSpec
 from shared.contracts.frames import Fail, FailureKind, Tail
+from shared.log.facts import Facts
 from shared.log.port import CATALOG, LR_CONFIG, LR_FACTS, LR_HEALTH
+from shared.routing.health import HealthOverlay
+from shared.runtime.clock import SYSTEM_CLOCK, new_id
 from shared.testing import upstream_behaviour as does
 from shared.testing.completions_contract import PROVIDER, completion, frames_of
 from shared.testing.upstream import Upstream
@@ -48,12 +54,16 @@ def at(wall: Upstream, **options) -> ProviderSpec:
     )
 
 
-async def told(running, *, breaker: str | None = None, health: str | None = None) -> HealthChanged:
-    """Return the first published transition of the wall to that state."""
+async def told(
+    running, *, breaker: str | None = None, health: str | None = None, after: HealthChanged | None = None
+) -> HealthChanged:
+    """Return the first published transition of the wall to that state, in an epoch later than ``after``'s."""
     async for recorded in running.log.follow(LR_HEALTH, f"lr.health.{PROVIDER}"):
         assert recorded.event is not None
         data = recorded.event.data
         assert isinstance(data, HealthChanged)
+        if after is not None and data.epoch <= after.epoch:
+            continue
         if breaker in (None, data.breaker) and health in (None, data.health):
             return data
     raise AssertionError
@@ -83,6 +93,104 @@ async def test_an_open_breaker_closes_when_the_probe_answers_again(house):
                 break
         (*_, last) = await frames_of(running.completions, completion())
     assert isinstance(last, Tail)
+
+
+async def open_the_breaker(running, wall: Upstream) -> None:
+    await told(running, health="healthy")
+    wall.script("small", does.server_error(), does.server_error(), does.server_error())
+    for _ in range(3):
+        await frames_of(running.completions, completion())
+    await told(running, breaker="open")
+
+
+async def test_an_open_breaker_stays_open_over_a_restart(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall), None)) as first:
+        await open_the_breaker(first, wall)
+        async with first.again() as second:
+            (failure,) = await frames_of(second.completions, completion())
+            assert second.board.shown(PROVIDER)[2] == "open"
+    assert isinstance(failure, Fail)
+    assert failure.kind is FailureKind.UNAVAILABLE
+    assert len(wall.completions) == 3
+
+
+async def test_a_restart_does_not_make_a_breaker_rest_longer(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall, breaker_open_s=0.2), None)) as first:
+        await open_the_breaker(first, wall)
+        await asyncio.sleep(0.2)  # the rest itself: time is what is tested
+        async with first.again() as second:
+            (*_, last) = await frames_of(second.completions, completion())
+    assert isinstance(last, Tail)
+
+
+async def test_what_one_process_sees_the_others_follow(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall, probe_interval_s=1000), None)) as running:
+        first = running.board
+        async with running.again() as second:
+            await open_the_breaker(second, wall)
+            async with asyncio.timeout(1):
+                while first.shown(PROVIDER)[2] != "open":
+                    await asyncio.sleep(0)
+            first.reset(running.view(PROVIDER))
+            async with asyncio.timeout(1):
+                while second.board.shown(PROVIDER)[2] != "closed":
+                    await asyncio.sleep(0)
+            (*_, last) = await frames_of(second.completions, completion())
+    assert isinstance(last, Tail)
+
+
+async def test_when_the_process_that_probes_ends_another_does(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall, probe_interval_s=1000), None)) as running:
+        before = await told(running, health="healthy")
+        first = running.service
+        async with running.again() as second:
+            wall.script("/v1/models", does.server_error(), repeat=True)
+            await first.stop()
+            after = await told(second, health="unhealthy")
+    assert (before.fence, after.fence) == (1, 2)
+
+
+async def test_a_late_word_of_a_former_prober_is_overruled(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall), None)) as running:
+        await told(running, health="healthy")
+        late = HealthChanged(provider_id=PROVIDER, provider="wall", health="unhealthy", breaker="open", epoch=1)
+        facts = Facts(running.log, clock=SYSTEM_CLOCK, new_id=new_id, source="providers")
+        await facts.publish(f"lr.health.{PROVIDER}", late, about=f"health/{PROVIDER}")
+        async with asyncio.timeout(5):
+            states = [item async for item in first_of(running, 3)]
+        assert [state.health for state in states] == ["healthy", "unhealthy", "healthy"]
+        assert running.board.shown(PROVIDER)[0] == "healthy"
+        overlay = HealthOverlay()
+        for state in states[:2]:
+            overlay.take(state)
+        assert overlay.states[PROVIDER].health == "healthy"
+
+
+async def first_of(running, count: int) -> AsyncIterator[HealthChanged]:
+    async for recorded in running.log.follow(LR_HEALTH, f"lr.health.{PROVIDER}"):
+        assert recorded.event is not None
+        assert isinstance(recorded.event.data, HealthChanged)
+        yield recorded.event.data
+        count -= 1
+        if not count:
+            return
+
+
+async def test_retry_after_is_a_floor_under_an_open_breaker_and_told_to_every_gateway(house):
+    async with Upstream() as wall, house((PROVIDER, at(wall, breaker_open_s=0.05), None)) as running:
+        await told(running, health="healthy")
+        wall.script("small", does.failure(503, "try later", headers={"retry-after": "60"}), repeat=True)
+        for _ in range(3):
+            await frames_of(running.completions, completion())
+        opened = await told(running, breaker="open")
+        assert opened.cool_until is not None
+        await asyncio.sleep(0.1)  # longer than the breaker rests by itself
+        (failure,) = await frames_of(running.completions, completion())
+        assert isinstance(failure, Fail)
+        assert failure.kind is FailureKind.UNAVAILABLE
+        running.board.reset(running.view(PROVIDER))
+        closed = await told(running, breaker="closed", after=opened)
+        assert closed.cool_until is None
 
 
 async def test_a_provider_that_is_down_keeps_its_models_as_stale(house):
