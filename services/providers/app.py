@@ -12,6 +12,9 @@ from services.providers.adapters.credentials import Credentials
 from services.providers.adapters.discovery import Discovery
 from services.providers.adapters.health import HealthBoard
 from services.providers.adapters.local_model import LISTED, BuiltInModel, installed
+from services.providers.adapters.oauth_http import OAuthHttp
+from services.providers.adapters.oauth_sessions import OAuthSessions
+from services.providers.adapters.oauth_signins import SignIns
 from services.providers.adapters.price_book import PublicPrices
 from services.providers.adapters.price_keeper import PriceKeeper
 from services.providers.adapters.prober import Prober
@@ -76,7 +79,9 @@ def build(
     upstream = Upstream()
     last = HealthFold()
     teller = HealthTeller(last, log, clock=clock, new_id=new_id)
-    credentials = Credentials(secrets, environ, clock=clock, told=teller.credential)
+    oauth = OAuthHttp(upstream)
+    sessions = OAuthSessions(secrets, log.bucket(LEASES), oauth, clock=clock, new_id=new_id)
+    credentials = Credentials(secrets, environ, clock=clock, told=teller.credential, sessions=sessions)
     api = VendorApi(upstream, credentials, clock)
     lease = Lease(log.bucket(LEASES), "prober", holder or new_id(), clock=clock, gained=teller.fence)
     health = HealthBoard(fold, last, teller, credentials, clock=clock, leads=lambda: lease.held)
@@ -132,6 +137,7 @@ def build(
 
     def admin_app() -> App:
         from services.providers.api.admin import admin
+        from services.providers.api.oauth import OAuthDesk
         from services.providers.api.ports import Desk
 
         return admin(
@@ -145,6 +151,7 @@ def build(
                 catalog=catalog,
                 credentials=credentials,
                 discovery=Discovery(api),
+                oauth=OAuthDesk(SignIns(oauth, clock), sessions, clock=clock, new_id=new_id),
                 new_id=new_id,
             )
         )

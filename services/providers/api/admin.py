@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Query, Response
 
 from services.providers.api.models import add_models
+from services.providers.api.oauth import add_oauth
 from services.providers.api.ports import Desk
 from services.providers.api.schemas import (
     CredentialIn,
@@ -26,6 +27,7 @@ from services.providers.domain.discovery import Found, same_place
 from services.providers.domain.health import Probed
 from services.providers.domain.provider import (
     ENVIRONMENT,
+    OAUTH_PREFIX,
     PROVIDER,
     SECRET_PREFIX,
     AddProvider,
@@ -71,6 +73,7 @@ def admin(desk: Desk) -> FastAPI:
     _reading(app, desk)
     _writing(app, desk)
     _credentials(app, desk)
+    _oauth(app, desk)
     add_models(app, desk)
     return app
 
@@ -178,12 +181,19 @@ def _credentials(app: FastAPI, desk: Desk) -> None:
         await _change(desk, view.id, RemoveCredential(view.id, credential_id), actor, expected_version(if_match))
 
 
+def _oauth(app: FastAPI, desk: Desk) -> None:
+    async def change(view: ProviderView, command: SetCredential, actor: str) -> None:
+        await _change(desk, view.id, command, actor)
+
+    add_oauth(app, desk.oauth, lambda name: _find(desk, name), change)
+
+
 async def _change(
     desk: Desk, identity: str, command: Command, actor: str, expected: int | None = None
 ) -> Loaded[Provider]:
-    """Decide and write, wait until the fold shows it, and purge the secrets that are no longer named."""
+    """Decide and write, wait until the fold shows it, and revoke and purge the secrets that are no longer named."""
     before = desk.fold.get(identity)
-    named = {known.secret_id for known in before.credentials.values()} if before else set[str]()
+    named = {known.secret_id: known.id for known in before.credentials.values()} if before else dict[str, str]()
     try:
         changed = await desk.aggregates.handle(PROVIDER, identity, command, actor=actor, expected_version=expected)
     except LogDamaged as error:
@@ -193,7 +203,9 @@ async def _change(
             raise Problem(changed.status, changed.code, changed.message, used_by=list(command.users))
         raise refused(changed)
     await desk.reached(changed.sequence)
-    for secret_id in named - {known.secret_id for known in changed.state.credentials.values()}:
+    for secret_id in named.keys() - {known.secret_id for known in changed.state.credentials.values()}:
+        if secret_id.startswith(OAUTH_PREFIX):
+            await desk.oauth.sessions.revoke(secret_id, context=secret_context(identity, named[secret_id]))
         await desk.secrets.purge(secret_id)
     return changed
 

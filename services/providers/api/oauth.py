@@ -1,5 +1,6 @@
 """The admin API's sign-ins: ``providers/{name}/oauth``. Imported at its first request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Protocol
@@ -173,12 +174,12 @@ class FinishOut(BaseModel):
     name: str = ""
 
 
-def add_oauth(app: FastAPI, desk: OAuthDesk, find: Any, change: Change) -> None:
+def add_oauth(app: FastAPI, desk: OAuthDesk, find: Callable[[str], ProviderView], change: Change) -> None:
     """Add the routes; ``find`` returns a provider by slug or id, or raises Problem."""
 
     @app.post(f"{_PATH}/start", summary="Begin to sign in at a provider's authorization server")
     async def start(name: str, body: StartIn, actor: Actor) -> StartOut:
-        view: ProviderView = find(name)
+        view = find(name)
         server = body.server(local=view.spec.local)
         begun = await desk.signins.begin(view.id, body.name, server, flow=body.flow, redirect_uri=body.redirect_uri)
         if isinstance(begun, Refusal):
@@ -191,7 +192,7 @@ def add_oauth(app: FastAPI, desk: OAuthDesk, find: Any, change: Change) -> None:
 
     @app.post(f"{_PATH}/finish", summary="End a sign-in: its tokens are the provider's credential from then on")
     async def finish(name: str, body: FinishIn, actor: Actor) -> FinishOut:
-        view: ProviderView = find(name)
+        view = find(name)
         signin = _found(desk, view, body.state)
         session = await desk.signins.finish(signin, code=body.code, issuer=body.iss)
         if session is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.providers.api.oauth import OAuthDesk
 from services.providers.domain.discovery import Found
 from services.providers.domain.health import Probed
 from services.providers.domain.ports import Secrets
@@ -94,4 +95,5 @@ class Desk:
     catalog: CatalogDesk
     credentials: CredentialDesk
     discovery: DiscoveryDesk
+    oauth: OAuthDesk
     new_id: NewId
