@@ -1,6 +1,8 @@
 """What a choice is made from: the conversation that a model holds, requests in flight, and positions of the log."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,8 +10,10 @@ import pytest
 
 from services.gateway.domain.affinity import Conversations, conversation_of
 from shared.contracts.config import Strategy
+from shared.contracts.frames import Completion, Frame
+from shared.contracts.usage import Tokens
 from shared.log.port import LR_CONFIG, LR_HEALTH
-from tests.support.gateway import World, answer, failed, model
+from tests.support.gateway import ScriptedVendor, World, answer, failed, model
 
 CHAT = "/v1/chat/completions"
 GPT, LLAMA = model("openai", "gpt-4o"), model("groq", "llama")
@@ -187,3 +191,68 @@ def test_a_conversation_is_forgotten_after_its_time_and_when_there_are_too_many(
     assert [conversations.holder(name, 3.0) for name in (b"a", b"b", b"c")] == [None, "m/x", "m/x"]
     assert conversations.holder(b"b", 11.1) is None
     assert conversations.holder(b"c", 11.9) == "m/x"
+
+
+class PromptCache(ScriptedVendor):
+    """A vendor whose models each keep what they have read: a prompt costs less as far as its model knows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: set[tuple[str, str]] = set()
+
+    async def complete(self, request: Completion) -> AsyncGenerator[Frame, None]:
+        read = known = 0
+        prefix = ""
+        for message in request.body["messages"]:
+            prefix += f"{message['role']}: {message['content']}\n"
+            tokens = len(message["content"].split())
+            read += tokens
+            if (request.model, prefix) in self._known:
+                known = read
+            self._known.add((request.model, prefix))
+        for frame in answer(tokens=Tokens(input=read - known, cached=known, output=1, source="provider")):
+            yield frame
+
+
+async def cached_share(folder: Path, *, affinity: bool) -> float:
+    """Replay conversations of many turns at a router that spreads its requests; return how much came from a cache."""
+    world = World(folder)
+    world.vendor = PromptCache()
+    await world.start()
+    models = [model("vendor", name) for name in ("a", "b", "c")]
+    await world.publish(*models, then=(Strategy("weighted"),), affinity=affinity)
+    async with world.client() as client:
+        _, auth = await world.key(client)
+        for conversation in range(8):
+            turns: list[str] = []
+            for turn in range(8):
+                turns += [f"question {turn} of conversation {conversation} " * 20]
+                got = await client.post(CHAT, json=says(*turns), headers=auth)
+                turns += [got.json()["choices"][0]["message"]["content"]]
+    records = await world.records()
+    assert {record.model for record in records} == {item.id for item in models}, "conversations are spread"
+    cached = sum(record.tokens.cached for record in records)
+    return cached / sum(record.tokens.cached + record.tokens.input for record in records)
+
+
+async def test_with_affinity_more_of_a_conversation_comes_from_the_cache(tmp_path: Path) -> None:
+    with_it = await cached_share(tmp_path / "with", affinity=True)
+    without = await cached_share(tmp_path / "without", affinity=False)
+    assert with_it > 0.7
+    assert with_it > without + 0.15
+
+
+async def test_a_change_of_health_is_a_changed_decision_as_soon_as_it_is_heard(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    _, auth = await world.key(client)
+    for said, decided in (
+        ({"health": "unhealthy"}, LLAMA.id),
+        ({"health": "healthy"}, GPT.id),
+        ({"health": "degraded"}, LLAMA.id),
+        ({"health": "healthy", "breaker": "open"}, LLAMA.id),
+        ({"health": "healthy"}, GPT.id),
+    ):
+        await world.health(client, "openai", **said)
+        got = await client.post(CHAT, json=says("Hello"), headers=auth)
+        assert got.headers["x-localrouter-model"] == decided
