@@ -17,9 +17,10 @@ _LIMIT_S: Final = 1.0
 class Discovery:
     """Asks every usual place for its models."""
 
-    def __init__(self, api: VendorApi, places: Sequence[Place] = PLACES) -> None:
+    def __init__(self, api: VendorApi, places: Sequence[Place] | None = None) -> None:
+        """``places``: where else to look than at the usual ones."""
         self._api = api
-        self._places = places
+        self._places = PLACES if places is None else places
 
     async def look(self) -> list[Found]:
         """Return who answers now, within a second or so."""

@@ -1,21 +1,28 @@
 """The admin API of providers, models and vendors, asked as the gateway asks it."""
 
+import socket
+
 import msgspec
 import pytest
 
+from services.providers.domain.discovery import Place
 from shared.contracts.config import (
     KeyCreated,
     KeyOptions,
     KeyValue,
     ManualOrder,
     ProviderAdded,
+    ProviderSpec,
     RouterCreated,
     RouterSpec,
     Target,
 )
 from shared.contracts.envelope import Event, EventData, type_of
+from shared.contracts.frames import Tail
 from shared.log.port import CATALOG, LR_CONFIG, Append
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
+from shared.testing import upstream_behaviour as does
+from shared.testing.completions_contract import PROVIDER, completion, frames_of
 from shared.testing.upstream import Upstream
 
 
@@ -278,3 +285,58 @@ async def test_internal_routes_need_the_service_token(house):
         refused = await ask(running, "GET", "/providers")
         allowed = await ask(running, "GET", "/providers", authorization="Bearer service")
     assert (refused.status, allowed.status) == (401, 200)
+
+
+async def test_a_provider_is_tried_before_it_is_added_and_nothing_is_kept(house):
+    async with Upstream(api_key="sk-trial-credential") as wall, house() as running:
+        trial = {"vendor": "openai-compatible", "base_url": f"{wall.url}/v1", "local": True}
+        good = await ask(running, "POST", "/providers/test", {**trial, "credential": "sk-trial-credential"})
+        bad = await ask(running, "POST", "/providers/test", {**trial, "credential": "sk-wrong"})
+        odd = await ask(running, "POST", "/providers/test", {**trial, "local": False})
+        unknown = await ask(running, "POST", "/providers/test", {"vendor": "nobody"})
+        listed = await ask(running, "GET", "/providers")
+    assert (good.status, good.json["ok"], good.json["health"]) == (200, True, "healthy")
+    assert (bad.status, bad.json["ok"], bad.json["http_status"]) == (200, False, 401)
+    assert (odd.status, odd.json["code"]) == (422, "invalid_base_url")
+    assert unknown.json["code"] == "unknown_vendor"
+    assert [item["slug"] for item in listed.json["items"]] == ["ollama"]
+    assert not running.secrets.values
+
+
+async def test_a_breaker_is_reset_by_hand(house):
+    async with Upstream() as wall, house((PROVIDER, spec_at(f"{wall.url}/v1"), None)) as running:
+        wall.script("small", does.server_error(), does.server_error(), does.server_error())
+        for _ in range(3):
+            await frames_of(running.completions, completion())
+        opened = await ask(running, "GET", "/providers/wall")
+        shown = await ask(running, "POST", "/providers/wall/breaker-reset")
+        (*_, last) = await frames_of(running.completions, completion())
+        missing = await ask(running, "POST", "/providers/nobody/breaker-reset")
+    assert (opened.json["breaker"], shown.status, shown.json["breaker"]) == ("open", 200, "closed")
+    assert isinstance(last, Tail)
+    assert missing.status == 404
+
+
+async def test_model_servers_of_this_machine_are_found_and_not_added(house, monkeypatch):
+    async with Upstream() as wall:
+        nobody = f"http://127.0.0.1:{unused_port()}"
+        places = (Place("vllm", f"{wall.url}/v1"), Place("lmstudio", nobody), Place("ollama", wall.url))
+        monkeypatch.setattr("services.providers.adapters.discovery.PLACES", places)
+        async with house((PROVIDER, spec_at(f"{wall.url}/v1"), None)) as running:
+            found = await ask(running, "GET", "/providers/discover")
+            listed = await ask(running, "GET", "/providers")
+    servers = {item["vendor"]: item for item in found.json["items"]}
+    assert set(servers) == {"openai-compatible", "ollama"}
+    assert servers["openai-compatible"]["provider"] == "wall"
+    assert sorted(servers["openai-compatible"]["models"]) == ["large", "small"]
+    assert len(listed.json["items"]) == 2
+
+
+def spec_at(base_url: str) -> ProviderSpec:
+    return ProviderSpec(slug="wall", vendor="openai-compatible", base_url=base_url, local=True)
+
+
+def unused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

@@ -11,9 +11,11 @@ from shared.contracts.catalog import CatalogRefreshed, HealthChanged, ProviderCa
 from shared.contracts.config import ProviderOptions, ProviderSpec
 from shared.contracts.frames import Fail, FailureKind, Tail
 from shared.log.facts import Facts
+from shared.log.folds import FoldRunner
 from shared.log.port import CATALOG, LR_CONFIG, LR_FACTS, LR_HEALTH
 from shared.routing.health import HealthOverlay
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
+from shared.runtime.service import Service
 from shared.testing import upstream_behaviour as does
 from shared.testing.completions_contract import PROVIDER, completion, frames_of
 from shared.testing.upstream import Upstream
@@ -123,18 +125,23 @@ async def test_a_restart_does_not_make_a_breaker_rest_longer(house):
     assert isinstance(last, Tail)
 
 
+async def heard(running, service: Service) -> None:
+    """Wait, for less than a second, until a process knows all transitions that were told."""
+    follower = next(p for p in service.parts if isinstance(p, FoldRunner) and p.fold.stream == LR_HEALTH)
+    await follower.reached((await running.log.position(LR_HEALTH)).sequence, limit_s=1.0)
+
+
 async def test_what_one_process_sees_the_others_follow(house):
     async with Upstream() as wall, house((PROVIDER, at(wall, probe_interval_s=1000), None)) as running:
-        first = running.board
+        first, first_board = running.service, running.board
         async with running.again() as second:
             await open_the_breaker(second, wall)
-            async with asyncio.timeout(1):
-                while first.shown(PROVIDER)[2] != "open":
-                    await asyncio.sleep(0)
-            first.reset(running.view(PROVIDER))
-            async with asyncio.timeout(1):
-                while second.board.shown(PROVIDER)[2] != "closed":
-                    await asyncio.sleep(0)
+            await heard(running, first)
+            assert first_board.shown(PROVIDER)[2] == "open"
+            first_board.reset(running.view(PROVIDER))
+            await told(running, breaker="closed", after=await told(running, breaker="open"))
+            await heard(running, second.service)
+            assert second.board.shown(PROVIDER)[2] == "closed"
             (*_, last) = await frames_of(second.completions, completion())
     assert isinstance(last, Tail)
 
