@@ -15,6 +15,7 @@ from services.metrics.domain.counters import (
     DEAD_LETTERS,
     DURATION,
     OVERHEAD,
+    REFUSALS,
     REQUESTS,
     SUM,
     TOKENS,
@@ -37,8 +38,11 @@ _COUNTERS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     ),
     COST: ("localrouter_cost_usd", "Cost in USD of everything whose price is known", _ROUTE),
     UNPRICED: ("localrouter_unpriced_requests", "Requests that hold something of unknown price", ()),
+    REFUSALS: ("localrouter_refusals", "Requests refused before any model was asked, by the error's code", ("code",)),
     DEAD_LETTERS: ("localrouter_dead_letters", "Usage messages that were set aside because they do not read", ()),
 }
+_FROM_THE_START: Final[dict[str, Series]] = {UNPRICED: (), REFUSALS: ("no_candidate",), DEAD_LETTERS: ()}
+"""What is shown before it ever happened, so that its first rise is seen as one."""
 _HISTOGRAMS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     DURATION: ("localrouter_request_duration_seconds", "From a request's arrival to its end", ("provider", "model")),
     TTFT: (
@@ -87,8 +91,10 @@ class _Collector(Collector):
         for key, (name, text, labels) in _COUNTERS.items():
             counter = CounterMetricFamily(name, text, labels=labels)
             scale = _PICO if key == COST else 1
-            # a count without labels is there from the start, so that its first rise is seen as one
-            for values, amount in by_family.get(key, [] if labels else [((), 0)]):
+            found = dict(by_family.get(key, ()))
+            if key in _FROM_THE_START:
+                found.setdefault(_FROM_THE_START[key], 0)
+            for values, amount in found.items():
                 counter.add_metric(values, amount / scale)
             yield counter
         for key, (name, text, labels) in _HISTOGRAMS.items():

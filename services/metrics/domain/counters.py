@@ -19,6 +19,7 @@ REQUESTS: Final = "requests"
 TOKENS: Final = "tokens"
 COST: Final = "cost"
 UNPRICED: Final = "unpriced"
+REFUSALS: Final = "refusals"
 DEAD_LETTERS: Final = "dead_letters"
 DURATION: Final = "duration"
 TTFT: Final = "ttft"
@@ -76,19 +77,22 @@ class Counters:
 
     def _count(self, delta: dict[Series, int], fresh: set[Route], group: Group, tally: Tally) -> None:
         route = self._bounded(fresh, *group[2:5])
-        amounts = {
-            (REQUESTS, *route, group[5]): tally.requests,
-            (UNPRICED,): tally.unpriced,
-            (COST, *route): tally.tried_cost,
-            (TOKENS, *route, "input"): tally.tried_input,
-            (TOKENS, *route, "cached"): tally.tried_cached,
-            (TOKENS, *route, "cache_write"): tally.tried_cache_write,
-            (TOKENS, *route, "output"): tally.tried_output,
-            (TOKENS, *route, "reasoning"): tally.tried_reasoning,
-        }
-        for series, amount in amounts.items():
+        if tally.requests:
+            _raise(delta, (REQUESTS, *route, group[5]), tally.requests)
+        if tally.unpriced:
+            _raise(delta, (UNPRICED,), tally.unpriced)
+        if tally.tried_cost:
+            _raise(delta, (COST, *route), tally.tried_cost)
+        amounts = (
+            tally.tried_input,
+            tally.tried_cached,
+            tally.tried_cache_write,
+            tally.tried_output,
+            tally.tried_reasoning,
+        )
+        for name, amount in zip(TOKEN_CLASSES, amounts, strict=True):
             if amount:
-                delta[series] = delta.get(series, 0) + amount
+                _raise(delta, (TOKENS, *route, name), amount)
 
     def _observe(self, delta: dict[Series, int], fresh: set[Route], row: RequestRow) -> None:
         labels = self._bounded(fresh, row.router or "", row.provider or "", row.model or "")[1:]
@@ -97,6 +101,9 @@ class Counters:
             _observe(delta, TTFT, labels, row.ttft_ms)
         if row.overhead_ms is not None:
             _observe(delta, OVERHEAD, (), row.overhead_ms)
+        if row.status == "refused":
+            series = (REFUSALS, row.error_code or "")
+            delta[series] = delta.get(series, 0) + 1
 
     def _bounded(self, fresh: set[Route], router: str, provider: str, model: str) -> Route:
         route = (router, provider, model)
@@ -106,6 +113,10 @@ class Counters:
             return OTHER
         fresh.add(route)
         return route
+
+
+def _raise(delta: dict[Series, int], series: Series, amount: int) -> None:
+    delta[series] = delta.get(series, 0) + amount
 
 
 def _observe(delta: dict[Series, int], name: str, labels: Series, milliseconds: float) -> None:

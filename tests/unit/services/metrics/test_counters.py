@@ -19,7 +19,7 @@ def rolled(*records: UsageRecord) -> tuple[list[Entry], Rolled]:
     return entries, roll(entries)
 
 
-ORDER = ("router", "provider", "model", "status", "class", "le")
+ORDER = ("router", "provider", "model", "status", "class", "code", "le")
 
 
 def samples(counters: Counters, lag: int | None = 0) -> dict[tuple[str, ...], float]:
@@ -48,6 +48,15 @@ def test_tokens_and_cost_belong_to_the_provider_that_took_them_and_the_request_t
     assert shown["localrouter_tokens_total", "minimum-cost", "b", "b/y", "output"] == 5
     assert shown["localrouter_cost_usd_total", "minimum-cost", "a", "a/x"] == pytest.approx(0.000002)
     assert shown["localrouter_cost_usd_total", "minimum-cost", "b", "b/y"] == 1
+
+
+def test_refusals_are_counted_by_their_code_and_the_first_that_nobody_could_take_is_seen_to_rise():
+    shown = samples(counted())
+    assert shown["localrouter_refusals_total", "no_candidate"] == 0
+    refused = usage_record(1, status="refused", error_code="model_not_found")
+    shown = samples(counted(refused, usage_record(2, error_code="invalid_request")))
+    assert shown["localrouter_refusals_total", "model_not_found"] == 1
+    assert ("localrouter_refusals_total", "invalid_request") not in shown
 
 
 def test_histograms_are_cumulative_and_in_seconds():
