@@ -1,6 +1,7 @@
 """The engine of embeddings: a vendor's vectors into the client's dialect, in number and order as they were asked."""
 
 import base64
+import math
 import struct
 from array import array
 from typing import Any, Final
@@ -76,7 +77,10 @@ def as_base64(vector: list[float] | str) -> str:
 
 
 def as_numbers(vector: list[float] | str) -> list[float]:
-    """Return a vector as numbers; raises ValueError for base64 that is none."""
+    """Return a vector as numbers; raises ValueError for base64 that is none, or not of numbers that JSON can say."""
     if not isinstance(vector, str):
         return vector
-    return array("f", base64.b64decode(vector)).tolist()
+    found = array("f", base64.b64decode(vector)).tolist()
+    if not all(map(math.isfinite, found)):
+        raise ValueError("a vector holds what is no number")
+    return found
