@@ -7,9 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.runtime.atomic_file import locked
 
@@ -19,8 +18,7 @@ BATCH_S: Final = 0.05
 """How long lines are collected before they are written together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One entry: for the file, and where a person should see it, for the terminal."""
 
     json: bytes

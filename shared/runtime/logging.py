@@ -8,9 +8,10 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
@@ -35,6 +36,11 @@ _SECRET_NAMES: Final = frozenset(
     {"api_key", "apikey", "authorization", "password", "secret", "token", "access_token", "refresh_token", "master_key"}
 )
 _OWN_NAMES: Final = frozenset({"time", "level", "service", "logger", "exception"})
+_NUMBERS: Final = frozenset({int, float, bool, type(None)})
+_OF_IDS: Final = "0123456789abcdef-"
+_ANY_ID: Final = "00000000-0000"
+_SHORT: Final = 128
+"""Characters of a text that may be remembered as harmless."""
 _LONGEST_LINE: Final = 32 * 1024
 _LONGEST_VALUE: Final = 2 * 1024
 _DEEPEST: Final = 20
@@ -77,8 +83,8 @@ class Logging:
     def set_level(self, level: Level) -> None:
         """Write events from ``level`` on; loggers that were bound to values before keep the level they had."""
         structlog.configure(
-            processors=[self._take],
-            wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+            processors=[_drop],  # never asked: see below
+            wrapper_class=self._bound_at(level),
             logger_factory=_Room,
             # A cached logger would never hear of a change; making it anew costs one microsecond.
             cache_logger_on_first_use=False,
@@ -97,16 +103,28 @@ class Logging:
         atexit.unregister(self.close)
         logging.getLogger().removeHandler(self._bridge)
         logging.captureWarnings(False)
-        structlog.configure(processors=[_drop])
+        structlog.configure(processors=[_drop], wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         self._writer.close()
 
     def emit(self, room: str, level: str, event: str, values: MutableMapping[str, Any]) -> None:
         """Log one event."""
         self._writer.put(self._encoder.line(room, level, event, values))
 
-    def _take(self, logger: Any, method: str, values: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        self.emit(logger.name, method, str(values.pop("event", "")), values)
-        raise structlog.DropEvent
+    def _bound_at(self, level: Level) -> type[Any]:
+        """Return structlog's logger for ``level``, which hands its events to this logging without a chain between."""
+        emit = self.emit
+        filtering: Any = structlog.make_filtering_bound_logger(_LEVELS[level])
+
+        class Bound(filtering):
+            _context: dict[str, Any]
+            _logger: _Room
+
+            def _proxy_to_logger(self, method_name: str, event: str | None = None, **values: Any) -> None:
+                if self._context:
+                    values = {**self._context, **values}
+                emit(self._logger.name, method_name, "" if event is None else str(event), values)
+
+        return Bound
 
     def _lost(self, count: int, why: str) -> Line:
         return self._encoder.line("log", "warning", "log lines dropped", {"count": count, "why": why})
@@ -150,6 +168,12 @@ class _Encoder:
 
     def line(self, room: str, level: str, event: str, values: MutableMapping[str, Any]) -> Line:
         """Return the entry for one event; never raises, whatever the values are."""
+        if level not in self._for_people and self._are_plain(room, event, values):
+            plain = self._json.encode({"logger": room, "event": event, **values})
+            return Line(
+                b'{"time":"%b","level":"%b","service":"%b",%b\n'
+                % (self._now().encode(), level.encode(), self._service.encode(), plain[1:])
+            )
         exception = _exception(values.pop("exc_info", None))
         body = self._encode({"logger": room, "event": event, **_safe(values)})
         if exception is not None:
@@ -160,6 +184,20 @@ class _Encoder:
         if level in self._for_people:
             human = f"{now} {level.upper():<8}{room}: {_human(event, _safe(values), exception)}\n"
         return Line(json.encode(errors="replace"), human)
+
+    def _are_plain(self, room: str, event: str, values: Mapping[str, Any]) -> bool:
+        """Whether nothing in an event could need care: numbers, short words seen before, and ids."""
+        if not (_is_innocent("event", event) and _is_innocent("room", room)):
+            return False
+        for name, value in values.items():
+            kind = cast("type[Any]", type(value))
+            if kind is str:
+                # What is written in these characters alone is no credential but by its name.
+                if len(value) > _SHORT or not _is_innocent(name, value if value.strip(_OF_IDS) else _ANY_ID):
+                    return False
+            elif kind not in _NUMBERS or not _is_innocent(name, ""):
+                return False
+        return True
 
     def _encode(self, values: dict[str, Any]) -> str:
         try:
@@ -178,6 +216,15 @@ class _Encoder:
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
             self._second = seconds
         return f"{self._second_text}.{nanoseconds // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _is_innocent(name: str, text: str) -> bool:
+    """Whether a name and its text stand in a line as they are."""
+    if name in _SECRET_NAMES or name == "exc_info" or (name in _OWN_NAMES) or len(text) > _SHORT:
+        return False
+    shown = f'"{name}":"{text}"'
+    return redact(shown) == shown and text.isprintable() and not any(sign in text for sign in '"\\')
 
 
 def _drop(*_: Any) -> Mapping[str, Any]:

@@ -77,6 +77,47 @@ def test_credentials_are_masked_wherever_they_are(
     assert hidden not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x", "sk-abcdefgh12345678"),
+        ("x", "Bearer abcdefgh12345678"),
+        ("client-secret", "0123456789abcdef"),
+        ("api_key", "0123456789abcdef"),
+        ("x", '"api_key": "0123456789abcdef"'),
+        ("x", "api_key: 0123456789abcdef"),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_credential_is_masked_each_time(lines: Callable[[], list[dict[str, Any]]], name: str, text: str, times: int):
+    for _ in range(times):
+        structlog.get_logger("x").info("with a value", count=1, **{name: text})
+    written = lines()
+    assert len(written) == times
+    assert all("***" in line[name] and "12345678" not in line[name] for line in written)
+
+
+def test_values_without_secrets_stand_as_they_are(lines: Callable[[], list[dict[str, Any]]]):
+    values: dict[str, Any] = {
+        "request": "019a0000-aaaa-7bbb-8ccc-0123456789ab",
+        "word": "größer",
+        "quoted": 'a "b" \\ c',
+        "control": "a\nb\x1b[1m",
+        "torn": "a\ud800b",
+        "none": None,
+        "yes": True,
+        "huge": 10**30,
+        "part": 1.5,
+        "empty": "",
+        "long": "a" * 1_000,
+    }
+    for name, value in values.items():
+        structlog.get_logger("x").bind(provider="p").info("one", **{name: value})
+    written = lines()
+    assert {name: line[name] for line, name in zip(written, values, strict=True)} == {**values, "torn": "a?b"}
+    assert {line["provider"] for line in written} == {"p"}
+
+
 def test_warnings_are_shown_to_people_and_the_rest_is_not(
     started: Logging, lines: Callable[[], list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ):
