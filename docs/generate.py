@@ -26,7 +26,7 @@ BY: Final = "<!-- Written by `make docs` from the code; edit that instead. -->"
 
 # What builds each service's part of the admin API, and how many ports it is handed.
 ADMIN: Final = {
-    "services.gateway.api.admin": ("build", 2),
+    "services.gateway.api.admin": ("build", 3),
     "services.router.api.admin": ("admin", 3),
     "services.providers.api.admin": ("admin", 1),
     "services.metrics.api.admin": ("admin", 2),

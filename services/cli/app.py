@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import config, keys, models, providers, requests, routers
+from services.cli import config, keys, models, providers, requests, routers, secrets
 from services.cli.chat import chat
 from services.cli.doctor import doctor
 from services.cli.explain import explain
@@ -39,6 +39,7 @@ def build() -> typer.Typer:
     app.add_typer(requests.app, name="requests")
     app.command()(explain)
     app.command()(simulate)
+    app.add_typer(secrets.app, name="secrets")
     app.add_typer(config.app, name="config")
     add_later(app)
     return app

@@ -27,7 +27,6 @@ COMMANDS: Final = (
 )
 GROUPS: Final = {
     "admin-tokens": ("list", "create", "revoke"),
-    "secrets": ("rotate",),
     "dead-letters": ("list", "replay"),
 }
 

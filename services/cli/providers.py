@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from services.cli.client import Admin, segment
-from services.cli.errors import CommandFailed, Exit, not_there_yet
+from services.cli.errors import CommandFailed, Exit
 from services.cli.output import Json, Yes, confirm, plain, print_facts, print_json, print_table, say
+from services.cli.signin import by_code, by_device
 
 app = typer.Typer(help="Providers: where models are, and what opens them.", no_args_is_help=True)
 credential = typer.Typer(help="A provider's API keys; sealed at once and never shown.", no_args_is_help=True)
@@ -172,10 +173,46 @@ def remove_provider(provider: Provider, yes: Yes = False, json: Json = False) ->
         say(f"{found['slug']} is removed.")
 
 
-@app.command("login", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def login() -> None:
-    """Not there yet."""
-    raise not_there_yet("`localrouter providers login`")
+@app.command("login")
+def login(
+    provider: Provider,
+    client_id: Annotated[str | None, typer.Option(help="Who LocalRouter is to the server.")] = None,
+    issuer: Annotated[str | None, typer.Option(help="The server; its metadata names its addresses.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A known server, such as openai.")] = None,
+    unofficial: Annotated[bool, typer.Option(help="Take a preset its vendor has not documented for others.")] = False,
+    authorize_url: Annotated[str | None, typer.Option(help="Where one signs in, without an issuer.")] = None,
+    token_url: Annotated[str | None, typer.Option(help="Where tokens are from, without an issuer.")] = None,
+    device_url: Annotated[str | None, typer.Option(help="Where device codes are from, without an issuer.")] = None,
+    revoke_url: Annotated[str | None, typer.Option(help="Where tokens are ended, without an issuer.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="What to ask for; repeatable.")] = None,
+    secret_from_env: Annotated[str | None, typer.Option(help="The client's secret, if it has one.")] = None,
+    device: Annotated[bool, typer.Option("--device", help="Sign in on another device, by a code.")] = False,
+    port: Annotated[int, typer.Option(help="Where the browser comes back to on 127.0.0.1; 0: any.")] = 0,
+    name: Annotated[str | None, typer.Option(help="For a further credential beside the first.")] = None,
+    json: Json = False,
+) -> None:
+    """Sign in at a provider's authorization server (OAuth 2.0): its tokens are stored sealed and renewed in time."""
+    body: dict[str, Any] = {
+        "client_id": client_id,
+        "issuer": issuer,
+        "preset": preset,
+        "unofficial": unofficial or None,
+        "authorize_url": authorize_url,
+        "token_url": token_url,
+        "device_url": device_url,
+        "revoke_url": revoke_url,
+        "scopes": scope or None,
+        "client_secret": None if secret_from_env is None else _from_environment(secret_from_env),
+        "name": name,
+    }
+    body = {member: value for member, value in body.items() if value is not None}
+    admin = Admin()
+    path = _path(admin, provider)
+    signed_in = by_device(admin, path, body) if device else by_code(admin, path, body, port=port)
+    if json:
+        print_json(signed_in)
+    else:
+        say(f"{provider} is signed in: the tokens are stored, and renewed in time.")
 
 
 @app.command("breaker-reset")

@@ -78,8 +78,7 @@ def load_master_keys(home: Path, environ: Mapping[str, str]) -> MasterKeys:
         _make(path, environ)
     if path.stat().st_mode & 0o077 and os.name == "posix":
         log.warning("others may read the master key", path=str(path), advice=f"chmod 600 {path}")
-    text = _text(path)
-    return _in_keyring(text[len(_POINTER) :], path) if text.startswith(_POINTER) else _in_file(path)
+    return _in_file(path)
 
 
 def load_master_key(home: Path, environ: Mapping[str, str]) -> bytes:
@@ -104,31 +103,31 @@ def move_to_keyring(home: Path) -> None:
 
 
 def _in_file(path: Path) -> MasterKeys:
+    """Return the keys of a file, or of the entry of the keyring that it names: it may come to name one meanwhile."""
+
     def read() -> Sequence[bytes]:
-        return _parse(_text(path), str(path))
-
-    def write(ring: Sequence[bytes]) -> None:
-        try:
-            write_atomically(path, f"{_printed(ring)}\n".encode())
-        except OSError as error:
-            raise StartRefused(f"the master key in {path} cannot be replaced: {error.strerror}") from error
-
-    return MasterKeys(read, write)
-
-
-def _in_keyring(entry: str, path: Path) -> MasterKeys:
-    def read() -> Sequence[bytes]:
-        text = os_keyring.fetch(entry)
-        if text is None:
+        text = _text(path)
+        if not text.startswith(_POINTER):
+            return _parse(text, str(path))
+        entry = text[len(_POINTER) :]
+        kept = os_keyring.fetch(entry)
+        if kept is None:
             raise StartRefused(
                 f"the master key is in the keyring (entry {entry!r}, says {path}), which does not give it:"
                 f" unlock the keyring, or set ${VARIABLE}"
             )
-        return _parse(text, f"the keyring, entry {entry!r}")
+        return _parse(kept, f"the keyring, entry {entry!r}")
 
     def write(ring: Sequence[bytes]) -> None:
-        if not os_keyring.store(entry, _printed(ring)):
-            raise StartRefused("the keyring does not take another master key: unlock it")
+        text = _text(path)
+        if text.startswith(_POINTER):
+            if not os_keyring.store(text[len(_POINTER) :], _printed(ring)):
+                raise StartRefused("the keyring does not take another master key: unlock it")
+            return
+        try:
+            write_atomically(path, f"{_printed(ring)}\n".encode())
+        except OSError as error:
+            raise StartRefused(f"the master key in {path} cannot be replaced: {error.strerror}") from error
 
     return MasterKeys(read, write)
 

@@ -185,7 +185,7 @@ def _oauth(app: FastAPI, desk: Desk) -> None:
     async def change(view: ProviderView, command: SetCredential, actor: str) -> None:
         await _change(desk, view.id, command, actor)
 
-    add_oauth(app, desk.oauth, lambda name: _find(desk, name), change)
+    add_oauth(app, lambda: desk.oauth, lambda name: _find(desk, name), change)
 
 
 async def _change(

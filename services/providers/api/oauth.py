@@ -174,40 +174,40 @@ class FinishOut(BaseModel):
     name: str = ""
 
 
-def add_oauth(app: FastAPI, desk: OAuthDesk, find: Callable[[str], ProviderView], change: Change) -> None:
-    """Add the routes; ``find`` returns a provider by slug or id, or raises Problem."""
+def add_oauth(app: FastAPI, desk: Callable[[], OAuthDesk], find: Callable[[str], ProviderView], change: Change) -> None:
+    """Add the routes; ``desk`` is asked for at each request, ``find`` returns a provider by name, or raises Problem."""
 
     @app.post(f"{_PATH}/start", summary="Begin to sign in at a provider's authorization server")
     async def start(name: str, body: StartIn, actor: Actor) -> StartOut:
         view = find(name)
         server = body.server(local=view.spec.local)
-        begun = await desk.signins.begin(view.id, body.name, server, flow=body.flow, redirect_uri=body.redirect_uri)
+        begun = await desk().signins.begin(view.id, body.name, server, flow=body.flow, redirect_uri=body.redirect_uri)
         if isinstance(begun, Refusal):
             raise refused(begun)
-        return _started(begun, desk.clock)
+        return _started(begun, desk().clock)
 
     @app.get(_PATH, summary="Say whether a sign-in is still on its way")
     async def show(name: str, state: Annotated[str, Query(max_length=256)]) -> StartOut:
-        return _started(_found(desk, find(name), state), desk.clock)
+        return _started(_found(desk(), find(name), state), desk().clock)
 
     @app.post(f"{_PATH}/finish", summary="End a sign-in: its tokens are the provider's credential from then on")
     async def finish(name: str, body: FinishIn, actor: Actor) -> FinishOut:
         view = find(name)
-        signin = _found(desk, view, body.state)
-        session = await desk.signins.finish(signin, code=body.code, issuer=body.iss)
+        signin = _found(desk(), view, body.state)
+        session = await desk().signins.finish(signin, code=body.code, issuer=body.iss)
         if session is None:
             return FinishOut(status="pending", interval_s=signin.interval_s)
         if isinstance(session, Refusal):
             raise refused(session)
-        credential_id, secret_id = desk.new_id(), OAUTH_PREFIX + desk.new_id()
+        credential_id, secret_id = desk().new_id(), OAUTH_PREFIX + desk().new_id()
         context = secret_context(view.id, credential_id)
         fingerprint = Secret(session.refresh_token or session.access_token).fingerprint()
-        await desk.sessions.save(secret_id, session, context=context)
+        await desk().sessions.save(secret_id, session, context=context)
         command = SetCredential(view.id, credential_id, secret_id, fingerprint, signin.name)
         try:
             await change(view, command, actor)
         except Problem:
-            await desk.sessions.revoke(secret_id, context=context)
+            await desk().sessions.revoke(secret_id, context=context)
             raise
         return FinishOut(status="done", credential_id=credential_id, fingerprint=fingerprint, name=signin.name)
 

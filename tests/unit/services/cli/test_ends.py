@@ -18,14 +18,15 @@ up | status | doctor | version
 keys list | keys create | keys show | keys update | keys rotate | keys enable | keys disable | keys delete
 routers list | routers show | routers create | routers update | routers preview | routers delete
 providers list | providers add | providers show | providers update | providers test | providers credential set
-providers credential remove | providers enable | providers disable | providers remove
+providers credential remove | providers enable | providers disable | providers remove | providers login
+secrets rotate | secrets to-keyring
 models list | models refresh | chat | usage | requests list | requests show
 config check | config show | config path | config schema
 """
 LATER = """
-upgrade | providers login openai | models alias a b | models price a
+upgrade | models alias a b | models price a
 reprice --as-of VERSION | events --follow | export | plan -f x | apply -f x
-history | rollback --to 3 | admin-tokens list | admin-tokens create | admin-tokens revoke | secrets rotate master
+history | rollback --to 3 | admin-tokens list | admin-tokens create | admin-tokens revoke
 limits KEY | audit verify | backup FILE | restore FILE | rebuild ledger | dead-letters list | dead-letters replay
 up --workers 2 | keys create --limit requests=60/1m | keys update x --limit requests=60/1m
 """
