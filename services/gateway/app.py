@@ -46,7 +46,7 @@ from shared.runtime.service import Part, Service
 OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "router": ("routers", "simulate"),
     "providers": ("providers", "models", "vendors"),
-    "metrics": ("usage", "requests"),
+    "metrics": ("usage", "requests", "reprice"),
 }
 """Which other service serves which part of the admin API."""
 

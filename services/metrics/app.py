@@ -6,6 +6,7 @@ from services.metrics.adapters.databases import open_database
 from services.metrics.adapters.explaining import Explainer
 from services.metrics.adapters.measuring import Measuring
 from services.metrics.adapters.queries import SqlLedger
+from services.metrics.adapters.repricing import Repricer
 from services.metrics.adapters.writer import Writer
 from services.metrics.api.prometheus import Prometheus
 from services.metrics.projections.access import access_line
@@ -58,11 +59,16 @@ def build(
     def admin_app() -> App:
         from services.metrics.api.admin import admin
 
-        return admin(ledger, Explainer(log, plans).explain)
+        return admin(ledger, Explainer(log, plans).explain, Repricer(log, ledger).reprice)
 
     prometheus = Prometheus(lambda: consumer.counts, consumer.lag, consumer.look)
     admin = LazyApp(admin_app)
-    routes: dict[str, App] = {"/admin/v1/usage": admin, "/admin/v1/requests": admin, "/metrics": prometheus}
+    routes: dict[str, App] = {
+        "/admin/v1/usage": admin,
+        "/admin/v1/requests": admin,
+        "/admin/v1/reprice": admin,
+        "/metrics": prometheus,
+    }
     parts: list[Part] = [ledger, consumer, FoldRunner(log, plans, snapshots=snapshots, essential=False), measuring]
     return Service(
         name="metrics",

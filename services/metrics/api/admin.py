@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI, Query
 
 from services.metrics.api.explanation import ExplainedRequest, explained_request
+from services.metrics.api.reprice import Reprice, add_reprice
 from services.metrics.api.shapes import RequestShape, Sums, UsageAnswer, UsageItem, request_shape, sums
 from services.metrics.domain.questions import GROUPS, Filter, GroupBy, GroupKey, Ledger
 from shared.contracts.usage import RequestStatus, UsageRecord
@@ -40,11 +41,12 @@ _Interval = Annotated[
 Explain = Callable[[UsageRecord], Awaitable[Explanation | None]]
 
 
-def admin(ledger: Ledger, explain: Explain) -> FastAPI:
-    """Return the application that serves ``/admin/v1/usage`` and ``/admin/v1/requests``."""
+def admin(ledger: Ledger, explain: Explain, reprice: Reprice) -> FastAPI:
+    """Return the application that serves ``/admin/v1/usage``, ``/admin/v1/requests`` and ``/admin/v1/reprice``."""
     app = admin_app("LocalRouter usage")
     _add_usage(app, ledger)
     _add_requests(app, ledger, explain)
+    add_reprice(app, reprice, _filter)
     return app
 
 
