@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import aiohappyeyeballs
 
 from services.providers.adapters.http_answer import Answer, Broken
-from services.providers.domain.addresses import read_address, refused_ip
+from services.providers.domain.addresses import host_name, read_address, refused_ip
 
 _IDLE_S: Final = 60.0
 """How long an unused connection is kept."""
@@ -275,8 +275,7 @@ def endpoint(base_url: str, path: str) -> Endpoint:
     """Return the address of ``path`` below a provider's base URL; raises OSError for one that is none."""
     try:
         parts = urlsplit(base_url.rstrip("/") + path)
-        host, port = parts.hostname or "", parts.port
-        host = host if host.isascii() else host.encode("idna").decode()
+        host, port = host_name(parts.hostname or ""), parts.port
     except ValueError as error:
         raise OSError(f"{base_url} is no address: {error}") from error
     secure = parts.scheme == "https"
