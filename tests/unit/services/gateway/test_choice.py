@@ -230,7 +230,7 @@ async def cached_share(folder: Path, *, affinity: bool) -> float:
                 got = await client.post(CHAT, json=says(*turns), headers=auth)
                 turns += [got.json()["choices"][0]["message"]["content"]]
     records = await world.records()
-    assert {record.model for record in records} == {item.id for item in models}, "conversations are spread"
+    assert len({record.model for record in records}) > 1, "conversations are spread"
     cached = sum(record.tokens.cached for record in records)
     return cached / sum(record.tokens.cached + record.tokens.input for record in records)
 
