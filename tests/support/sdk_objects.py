@@ -31,6 +31,9 @@ class Seen:
     """In and out."""
     calls: list[tuple[str, Any]] = field(default_factory=list)
     """Names and parsed arguments."""
+    thoughts: str = ""
+    sources: list[str] = field(default_factory=list)
+    """The addresses that the words lean on."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class SdkClient:
     """Of each canonical reason to end, what may be shown."""
     calls: bool = True
     """Whether the dialect has calls of tools."""
+    thoughts: bool = True
+    sources: bool = False
+    """Whether it names the addresses that the words lean on."""
 
 
 def arguments(text: str) -> Any:
@@ -61,6 +67,7 @@ def _events(raw: bytes) -> list[Any]:
 def _chat(found: ChatCompletion) -> Seen:
     choice = found.choices[0]
     made = choice.message.tool_calls or []
+    notes = choice.message.annotations or []
     assert found.usage is not None
     assert len({call.id for call in made}) == len(made)
     return Seen(
@@ -68,6 +75,8 @@ def _chat(found: ChatCompletion) -> Seen:
         finish=choice.finish_reason,
         tokens=(found.usage.prompt_tokens, found.usage.completion_tokens),
         calls=[(call.function.name, arguments(call.function.arguments)) for call in made if call.type == "function"],
+        thoughts=getattr(choice.message, "reasoning_content", None) or "",
+        sources=[note.url_citation.url for note in notes],
     )
 
 
@@ -111,6 +120,14 @@ def _message(found: anthropic.types.Message) -> Seen:
         finish=str(found.stop_reason),
         tokens=(asked, usage.output_tokens),
         calls=[(block.name, block.input) for block in found.content if block.type == "tool_use"],
+        thoughts="".join(block.thinking for block in found.content if block.type == "thinking"),
+        sources=[
+            cited.url
+            for block in found.content
+            if block.type == "text"
+            for cited in block.citations or []
+            if cited.type == "web_search_result_location" and cited.url
+        ],
     )
 
 
@@ -129,9 +146,14 @@ def _message_streamed(raw: bytes) -> Seen:
 
 
 def _response(found: Response) -> Seen:
-    text = ""
+    text, thoughts = "", ""
+    sources: list[str] = []
     for item in found.output:
+        if item.type == "reasoning":
+            thoughts += "".join(part.text for part in [*item.summary, *(item.content or [])])
         if item.type == "message":
+            notes = [note for part in item.content if part.type == "output_text" for note in part.annotations]
+            sources += [note.url for note in notes if note.type == "url_citation"]
             text += "".join(part.text if part.type == "output_text" else part.refusal for part in item.content)
     assert found.usage is not None
     details = (found.incomplete_details.reason or "") if found.incomplete_details else ""
@@ -140,6 +162,8 @@ def _response(found: Response) -> Seen:
         finish=f"{found.status} {details}".strip(),
         tokens=(found.usage.input_tokens, found.usage.output_tokens),
         calls=[(item.name, arguments(item.arguments)) for item in found.output if item.type == "function_call"],
+        thoughts=thoughts,
+        sources=sources,
     )
 
 
@@ -161,29 +185,31 @@ def _response_streamed(raw: bytes) -> Seen:
     return seen
 
 
-def _ollama(found: Any, text: str, calls: list[tuple[str, Any]]) -> Seen:
+def _ollama(found: Any, text: str, thoughts: str, calls: list[tuple[str, Any]]) -> Seen:
     assert found.done
     tokens = (found.prompt_eval_count or 0, found.eval_count or 0)
-    return Seen(text=text, finish=str(found.done_reason), tokens=tokens, calls=calls)
+    return Seen(text=text, finish=str(found.done_reason), tokens=tokens, calls=calls, thoughts=thoughts)
 
 
 def _ollama_lines(raw: bytes) -> Seen:
     found: Any = None
-    text, calls = "", []
+    text, thoughts, calls = "", "", []
     for line in raw.splitlines():
         found = ollama.ChatResponse.model_validate_json(line)
+        thoughts += found.message.thinking or ""
         text += found.message.content or ""
         calls += [(call.function.name, dict(call.function.arguments)) for call in found.message.tool_calls or []]
-    return _ollama(found, text, calls)
+    return _ollama(found, text, thoughts, calls)
 
 
 def _generated_lines(raw: bytes) -> Seen:
     found: Any = None
-    text = ""
+    text, thoughts = "", ""
     for line in raw.splitlines():
         found = ollama.GenerateResponse.model_validate_json(line)
+        thoughts += found.thinking or ""
         text += found.response
-    return _ollama(found, text, [])
+    return _ollama(found, text, thoughts, [])
 
 
 _CHAT = {
@@ -220,10 +246,10 @@ _OLLAMA = {
     "pause": "stop",
 }
 SDKS: dict[str, SdkClient] = {
-    "openai_chat": SdkClient(_chat_whole, _chat_streamed, _CHAT),
-    "openai_completions": SdkClient(_text_whole, _text_streamed, _TEXT, calls=False),
-    "openai_responses": SdkClient(_response_whole, _response_streamed, _RESPONSES),
-    "anthropic_messages": SdkClient(_message_whole, _message_streamed, _ANTHROPIC),
+    "openai_chat": SdkClient(_chat_whole, _chat_streamed, _CHAT, sources=True),
+    "openai_completions": SdkClient(_text_whole, _text_streamed, _TEXT, calls=False, thoughts=False),
+    "openai_responses": SdkClient(_response_whole, _response_streamed, _RESPONSES, sources=True),
+    "anthropic_messages": SdkClient(_message_whole, _message_streamed, _ANTHROPIC, sources=True),
     "ollama_chat": SdkClient(_ollama_lines, _ollama_lines, _OLLAMA),
     "ollama_generate": SdkClient(_generated_lines, _generated_lines, _OLLAMA, calls=False),
 }
