@@ -9,7 +9,7 @@ from sqlalchemy import Select, Text, cast, func, select
 from sqlalchemy.engine import Connection
 
 from services.metrics.adapters.database import Database
-from services.metrics.adapters.tables import ROLLUP_GROUPS, ROLLUPS
+from services.metrics.adapters.tables import ROLLUP_GROUPS, ROLLUP_SUMS, ROLLUPS
 from services.metrics.domain.rollups import MINUTE, RESOLUTIONS, SUMS, Group, Rolled, Tally
 
 _Cell = tuple[int, int, int]
@@ -17,10 +17,18 @@ _Cell = tuple[int, int, int]
 _MOST: Final = 20_000
 """Cells that are remembered, so that they need not be read before they are written again."""
 _LOOK_UP: Final = 500
+DOLLAR: Final = 10**12
+"""Pico-USD."""
+_COST: Final = SUMS.index("cost")
+_TRIED_COST: Final = SUMS.index("tried_cost")
 _LARGEST: Final = 2**63 - 1
 """What a column holds: sums of lies end there."""
 _COUNTS: Final = msgspec.json.Decoder(dict[int, int])
-_COLUMNS: Final = [*(ROLLUPS.c[name] for name in SUMS), cast(ROLLUPS.c.duration, Text), cast(ROLLUPS.c.ttft, Text)]
+_COLUMNS: Final = [
+    *(ROLLUPS.c[name] for name in ROLLUP_SUMS),
+    cast(ROLLUPS.c.duration, Text),
+    cast(ROLLUPS.c.ttft, Text),
+]
 
 
 class Rollups:
@@ -145,16 +153,23 @@ def _identity(group: Group) -> int:
 
 def _values(tally: Tally) -> tuple[Any, ...]:
     *sums, duration, ttft = msgspec.structs.astuple(tally)
-    return (*(min(value, _LARGEST) for value in sums), _encoded(duration), _encoded(ttft))
+    stored = [*sums[:_COST], *divmod(sums[_COST], DOLLAR), *sums[_COST + 1 : _TRIED_COST]]
+    stored += [*divmod(sums[_TRIED_COST], DOLLAR), *sums[_TRIED_COST + 1 :]]
+    if max(stored) > _LARGEST:
+        stored = [min(value, _LARGEST) for value in stored]
+    return (*stored, _encoded(duration), _encoded(ttft))
 
 
 def _encoded(counts: dict[int, int]) -> str:
     # in the order of the buckets, so that the same counts are the same bytes
-    return msgspec.json.encode({bucket: counts[bucket] for bucket in sorted(counts)}).decode()
+    if len(counts) > 1:
+        counts = {bucket: counts[bucket] for bucket in sorted(counts)}
+    return msgspec.json.encode(counts).decode()
 
 
 def _tally(row: Any) -> Tally:
-    tally = Tally(duration=_COUNTS.decode(row[-2]), ttft=_COUNTS.decode(row[-1]))
-    for name, value in zip(SUMS, row, strict=False):
-        setattr(tally, name, value)
-    return tally
+    *stored, duration, ttft = row
+    values: dict[str, int] = dict(zip(ROLLUP_SUMS, stored, strict=True))
+    for name in ("cost", "tried_cost"):
+        values[name] = values.pop(f"{name}_usd") * DOLLAR + values.pop(f"{name}_pico")
+    return Tally(duration=_COUNTS.decode(duration), ttft=_COUNTS.decode(ttft), **values)

@@ -149,13 +149,17 @@ ROLLUP_GROUPS: Final = Table(
     *(Column(name, TEXT, nullable=False) for name in ("key_id", "key_name", "router", "provider", "model", "status")),
 )
 
+ROLLUP_SUMS: Final = tuple(
+    column for name in SUMS for column in ((f"{name}_usd", f"{name}_pico") if name.endswith("cost") else (name,))
+)
 ROLLUPS: Final = Table(
     "rollups",
     METADATA,
     Column("resolution", Integer, nullable=False),
     Column("start", BigInteger, nullable=False),
     Column("group_id", BigInteger, nullable=False),
-    *(Column(name, BigInteger, nullable=False) for name in SUMS),
+    # a cost in whole dollars and the pico-dollars beyond: a day's may be more than one column holds
+    *(Column(name, BigInteger, nullable=False) for name in ROLLUP_SUMS),
     Column("duration", _COUNTS, nullable=False),
     Column("ttft", _COUNTS, nullable=False),
     # the time before the group: a question goes along a range of time

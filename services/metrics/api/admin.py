@@ -161,7 +161,17 @@ def _group_cursor(cursor: str | None, groups: Sequence[GroupBy]) -> tuple[GroupK
     kinds = [int if name == "hour" else str for name in groups]
     if [type(part) for part in parts] != kinds:
         raise _foreign(cursor)
+    for name, part in zip(groups, parts, strict=True):
+        if name == "day" and not _is_date(part):
+            raise _foreign(cursor)
     return tuple(parts)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _request_cursor(cursor: str | None) -> tuple[int, str] | None:

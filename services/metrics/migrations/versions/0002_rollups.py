@@ -10,7 +10,18 @@ down_revision = "0001"
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _COUNTS = sa.Text().with_variant(JSONB(), "postgresql")
 _GROUP = ("key_id", "key_name", "router", "provider", "model", "status")
-_OWN = ("requests", "attempts", "input", "cached", "cache_write", "output", "reasoning", "cost", "unpriced")
+_OWN = (
+    "requests",
+    "attempts",
+    "input",
+    "cached",
+    "cache_write",
+    "output",
+    "reasoning",
+    "cost_usd",
+    "cost_pico",
+    "unpriced",
+)
 _SUMS = (
     *_OWN,
     "tried_provider",
@@ -21,7 +32,8 @@ _SUMS = (
     "tried_cache_write",
     "tried_output",
     "tried_reasoning",
-    "tried_cost",
+    "tried_cost_usd",
+    "tried_cost_pico",
     "unpriced_provider",
     "unpriced_model",
 )
