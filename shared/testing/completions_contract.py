@@ -3,7 +3,18 @@
 import asyncio
 from typing import Any
 
-from shared.contracts.frames import Completion, Completions, Data, Fail, FailureKind, Frame, Head, Tail, Timeouts
+from shared.contracts.frames import (
+    Completion,
+    Completions,
+    Data,
+    Fail,
+    FailureKind,
+    Frame,
+    Head,
+    Partial,
+    Tail,
+    Timeouts,
+)
 from shared.testing.upstream import Upstream
 from shared.testing.upstream_behaviour import (
     Behaviour,
@@ -158,6 +169,27 @@ class CompletionsContract:
         sent = await _settled_bytes(wall)
         assert sent < size * 2 // 3
         await frames.aclose()
+
+    async def test_what_was_shown_of_a_broken_stream_is_told_to_who_asked_for_it(
+        self, wall: Upstream, completions: Completions
+    ) -> None:
+        """And to nobody else: it costs a copy of the stream."""
+        for keep in (True, False):
+            wall.script("small", cut(3))
+            *_, last = await frames_of(completions, completion(stream=True, keep_partial=keep))
+            assert isinstance(last, Fail)
+            assert (last.partial is not None) == keep
+            if last.partial is not None:
+                assert (last.partial.text, last.partial.tool_calls) == ("w0 w1 w2", False)
+                assert b"w0" in last.partial.opening
+
+    async def test_who_takes_no_prefill_is_not_asked_to_go_on(self, wall: Upstream, completions: Completions) -> None:
+        """Another candidate may take it."""
+        request = completion(stream=True, resume=Partial(text="w0 w1"))
+        [last] = await frames_of(completions, request)
+        assert isinstance(last, Fail)
+        assert last.kind is FailureKind.UNSUPPORTED
+        assert wall.completions == []
 
     async def test_many_attempts_at_once_do_not_mix(self, wall: Upstream, completions: Completions) -> None:
         """Each gets its own answer."""

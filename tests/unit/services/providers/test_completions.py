@@ -165,9 +165,11 @@ async def test_a_kept_connection_that_died_is_no_error(house):
         base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         spec = ProviderSpec(slug="wall", vendor="openai-compatible", base_url=base, local=True)
         async with house((PROVIDER, spec, None)) as running:
-            for _ in range(6):
-                *_, last = await frames_of(running.completions, completion())
+            for number in range(6):
+                head, *_, last = await frames_of(running.completions, completion())
                 assert isinstance(last, Tail)
+                assert isinstance(head, Head)
+                assert head.resent == (number > 0), "over the connection of the one before, which was reset"
         await asyncio.gather(*serving)
     assert served == 6, "each was answered once"
 
