@@ -1,10 +1,10 @@
 """The page of dialects and vendors: what each can say and takes, parameter by parameter, read off their values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from services.providers.domain.canonical import Parameter
-from services.providers.domain.dialect import Range
+from services.providers.domain.dialect import Client, Range, Speech
 from services.providers.domain.registry import CLIENTS, EMBED_CLIENTS, EMBED_SPEECHES, NATIVES, SPEECHES, VENDORS
 from services.providers.domain.vendor import Vendor
 
@@ -13,6 +13,18 @@ A request goes on untouched where client and vendor speak the same dialect: then
 Else it is translated, and what the vendor cannot do is a 400 that names the parameter, or with the key's policy
 `drop_params` dropped and named in `x-localrouter-dropped-params`. Parameters that change nothing about an answer
 (`user`, `metadata`, `store`, `service_tier`, `cache_key`) are dropped and named in any case."""
+_TOLD: Final = """\
+What one side can say and the other has no sign for is told in words, or in the other's own form:
+
+* A tool's result that its client marks as failed (`is_error`): where the vendor has no such mark (all but Anthropic and
+  Gemini), its text begins with `Error: `, unless it begins with that word already.
+* `functions` and `function_call`, the older form of tools in OpenAI's chat, are tools to every vendor; their client is
+  answered with `function_call`. A second call of the same turn, which that form has no words for, stays in
+  `tool_calls`.
+* A token's `bytes` that a vendor left out are those of its text, for clients of the Responses, where none may be null.
+* An image in an answer is Markdown to clients of Anthropic's, whose answers hold none.
+* A vector that comes as base64 of what is no number (NaN, infinity) is a broken answer to clients that asked for
+  numbers: JSON has no word for it."""
 _FIELDS: Final = sorted(parameter.value for parameter in Parameter)
 
 
@@ -21,6 +33,7 @@ def dialects_page(by: str) -> str:
     lines = ["# Dialects and vendors", "", by, "", _HEAD]
     lines += ["", "## What clients can ask", "", *_clients()]
     lines += ["", "## What vendors' dialects can be told", "", *_speeches()]
+    lines += ["", "## What is told otherwise", "", _TOLD]
     lines += ["", "## Vectors", "", *_vectors()]
     lines += ["", "## Vendors", "", *_vendors()]
     lines += ["", "## What vendors do not take", "", *_lacks()]
@@ -40,10 +53,14 @@ def _row(cells: Iterable[str]) -> str:
 def _clients() -> list[str]:
     """Each client's own name of each parameter; empty: it has none."""
     rows = (
-        [f"`{parameter.value}`", *(_code(client.names.get(parameter)) for client in CLIENTS.values())]
-        for parameter in Parameter
+        [f"`{parameter.value}`", *(_named(client, parameter) for client in CLIENTS.values())] for parameter in Parameter
     )
     return _table(["parameter", *(f"`{name}`" for name in CLIENTS)], rows)
+
+
+def _named(client: Client, parameter: Parameter) -> str:
+    others = ", ".join(_code(name) for name in client.aliases.get(parameter, ()))
+    return _code(client.names.get(parameter)) + (f", also {others}" if others else "")
 
 
 def _code(text: str | None) -> str:
@@ -52,16 +69,18 @@ def _code(text: str | None) -> str:
 
 def _speeches() -> list[str]:
     rows = (
-        [f"`{parameter.value}`", *(_taken(parameter, speech.takes, speech.ranges) for speech in SPEECHES.values())]
+        [f"`{parameter.value}`", *(_taken(parameter, speech) for speech in SPEECHES.values())]
         for parameter in Parameter
     )
     return _table(["parameter", *(f"`{name}`" for name in SPEECHES)], rows)
 
 
-def _taken(parameter: Parameter, takes: frozenset[Parameter], ranges: Mapping[Parameter, Range]) -> str:
-    if parameter not in takes:
+def _taken(parameter: Parameter, speech: Speech) -> str:
+    if parameter not in speech.takes:
         return "no"
-    return f"yes, {_range(ranges[parameter])}" if parameter in ranges else "yes"
+    if parameter in speech.words:
+        return "yes, " + ", ".join(f"`{word}`" for word in sorted(speech.words[parameter]))
+    return f"yes, {_range(speech.ranges[parameter])}" if parameter in speech.ranges else "yes"
 
 
 def _range(allowed: Range) -> str:
