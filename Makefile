@@ -17,11 +17,11 @@ MODEL := $(VENV)/.stamp-local-model
 DEV := $(VENV)/.stamp-dev
 MODEL_IF_WANTED := $(if $(filter yes,$(LOCAL_MODEL)),$(MODEL))
 SERVICES := gateway router providers metrics cli embedded
-CODE := services shared tests bench docs
+CODE := services shared tests bench docs grafana
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: up dev test check format bench fuzz test-faults test-live compose-test docs goldens requirements clean help
+.PHONY: up dev test check format bench fuzz test-faults test-live compose-test docs dashboards goldens requirements clean help
 
 up: $(RUNTIME) $(MODEL_IF_WANTED) ## Run LocalRouter: installs what it needs into .venv at the first time
 	@exec $(BIN)/localrouter up $(ARGS)
@@ -62,8 +62,11 @@ bench/mock_upstream bench/load: %: %.c
 fuzz: $(DEV) ## Put ten million mutated bytes through everything that parses; prints what it took
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
-docs: $(DEV) ## Write the generated parts of the documentation again
+docs: $(DEV) ## Write the generated parts of the documentation, and the dashboards, again
 	@$(BIN)/python -m docs.generate
+
+dashboards: $(DEV) ## Write Grafana's dashboards again
+	@$(BIN)/python -m grafana.build
 
 goldens: $(DEV) ## Write the goldens of translations between dialects and of costs again, to be reviewed as code
 	@$(BIN)/python -m tests.support.translation_goldens

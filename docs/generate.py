@@ -1,4 +1,5 @@
-"""Writes what is read off the code: reference pages of settings, commands, events, dialects; the admin API's OpenAPI.
+"""Writes what is read off the code: reference pages of settings, commands, events, dialects; the admin API's OpenAPI;
+Grafana's dashboards.
 
 ``python -m docs.generate`` writes them, ``--check`` names those that are stale and fails.
 """
@@ -18,6 +19,7 @@ from fastapi import FastAPI
 
 import shared.contracts
 from docs.dialects import dialects_page
+from grafana.build import dashboards
 from services.cli.reference import pages
 from shared.contracts.envelope import EventData, registered
 
@@ -39,6 +41,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "reference" / "events.md", events_page()
     yield ROOT / "docs" / "reference" / "dialects.md", dialects_page(BY)
     yield ROOT / "services" / "gateway" / "api" / "openapi.json", openapi_document()
+    yield from dashboards()
 
 
 def events_page() -> str:
