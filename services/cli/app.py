@@ -8,6 +8,7 @@ from services.cli.doctor import doctor
 from services.cli.explain import explain
 from services.cli.later import add_later
 from services.cli.output import Json, print_json
+from services.cli.reprice import reprice
 from services.cli.simulate import simulate
 from services.cli.status import status
 from services.cli.up import up
@@ -39,6 +40,7 @@ def build() -> typer.Typer:
     app.add_typer(requests.app, name="requests")
     app.command()(explain)
     app.command()(simulate)
+    app.command()(reprice)
     app.add_typer(secrets.app, name="secrets")
     app.add_typer(config.app, name="config")
     add_later(app)

@@ -12,7 +12,6 @@ _ANYTHING: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 COMMANDS: Final = (
     "upgrade",
-    "reprice",
     "events",
     "export",
     "plan",

@@ -1,14 +1,15 @@
 """`localrouter models`: what can be asked for, and what it costs."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from services.cli.client import Admin
-from services.cli.errors import not_there_yet
+from services.cli.errors import CommandFailed, Exit, not_there_yet
 from services.cli.output import Json, counted, plain, print_json, print_table, say
 
 app = typer.Typer(help="Models: what can be asked for, and what it costs.", no_args_is_help=True)
+_PRICES: Final = "models/prices"
 
 
 @app.command("list")
@@ -54,10 +55,60 @@ def alias() -> None:
     raise not_there_yet("`localrouter models alias`")
 
 
-@app.command("price", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def price() -> None:
-    """Not there yet."""
-    raise not_there_yet("`localrouter models price`")
+@app.command("price")
+def price(
+    model: Annotated[str | None, typer.Argument(help="PROVIDER/MODEL; none: where prices are from.")] = None,
+    input_: Annotated[str | None, typer.Option("--input", help="USD per million input tokens.")] = None,
+    output: Annotated[str | None, typer.Option(help="USD per million output tokens.")] = None,
+    cached: Annotated[str | None, typer.Option(help="USD per million tokens read from the cache.")] = None,
+    cache_write: Annotated[str | None, typer.Option(help="USD per million tokens written to the cache.")] = None,
+    cache_write_1h: Annotated[str | None, typer.Option(help="The same, kept for an hour.")] = None,
+    audio_input: Annotated[str | None, typer.Option(help="USD per million tokens heard.")] = None,
+    audio_output: Annotated[str | None, typer.Option(help="USD per million tokens spoken.")] = None,
+    request: Annotated[str | None, typer.Option(help="USD per request.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take back what was set.")] = False,
+    json: Json = False,
+) -> None:
+    """Set what a model costs, take it back, or show where prices are from."""
+    told = {
+        "input": input_,
+        "output": output,
+        "cached": cached,
+        "cache_write": cache_write,
+        "cache_write_1h": cache_write_1h,
+        "audio_input": audio_input,
+        "audio_output": audio_output,
+        "request": request,
+    }
+    given = {name: amount for name, amount in told.items() if amount is not None}
+    if (given or remove) and model is None:
+        raise CommandFailed(Exit.USAGE, "name the model as PROVIDER/MODEL")
+    if given and (remove or not given.keys() >= {"input", "output"}):
+        raise CommandFailed(Exit.USAGE, "a price is --input and --output at least, and is set or removed")
+    admin = Admin()
+    if remove:
+        answer = admin.delete(_PRICES, model=model)
+    elif given:
+        answer = admin.send("PUT", _PRICES, {"model": model, **given})
+    else:
+        answer = admin.get(_PRICES)
+    if json:
+        print_json(answer.text)
+        return
+    own: list[dict[str, Any]] = answer.data["overrides"]
+    if model is None:
+        columns = ("source", "version", "since", ">models", "from")
+        names = ("source", "version", "effective_at", "models", "origin")
+        print_table(columns, ([source[name] for name in names] for source in answer.data["sources"]))
+    shown = [item for item in own if model in (None, item["model"])]
+    if shown:
+        print_table(("set by hand", "version", ">in $/M", ">out $/M"), (_own(item) for item in shown))
+    elif model is not None:
+        say(f"No price of {model} is set by hand.")
+
+
+def _own(item: dict[str, Any]) -> list[Any]:
+    return [item["model"], item["version"], item["prices"]["input"], item["prices"]["output"]]
 
 
 def _row(model: dict[str, Any]) -> list[Any]:

@@ -149,6 +149,7 @@ def build(
                 health=health,
                 probes=prober,
                 catalog=catalog,
+                prices=prices,
                 credentials=credentials,
                 discovery=Discovery(api),
                 oauth=OAuthDesk(SignIns(oauth, clock), sessions, clock=clock, new_id=new_id),

@@ -21,6 +21,7 @@ from services.providers.domain.catalog import (
     with_show,
 )
 from services.providers.domain.registry import VENDORS
+from services.providers.domain.search import ModelIndex
 from services.providers.domain.vendor import Vendor
 from services.providers.projections.providers import ProvidersFold, ProviderView
 from shared.contracts.catalog import CatalogRefreshed, Model, Prices, ProviderCatalog
@@ -102,13 +103,14 @@ class CatalogKeeper:
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._known: dict[str, ProviderCatalog] = {}
+        self._index: ModelIndex | None = None
 
     async def start(self) -> None:
         """Begin; what is known from before is there at once, the built-in model too."""
         for entry in await self._bucket.entries():
             if entry.value is not None and self._fold.get(entry.key) is not None:
                 with contextlib.suppress(msgspec.DecodeError):
-                    self._known[entry.key] = _DECODER.decode(entry.value)
+                    self._know(entry.key, _DECODER.decode(entry.value))
         for view in self._fold.all():
             if view.spec.vendor == "local":
                 await self.refresh(view.id)
@@ -131,9 +133,20 @@ class CatalogKeeper:
         self._changed.add(provider_id)
         self._woken.set()
 
-    def models(self) -> list[Model]:
-        """Return every model of every enabled provider, by id."""
-        return sorted((model for known in self._known.values() for model in known.models), key=lambda model: model.id)
+    def models(self) -> ModelIndex:
+        """Return the models of every enabled provider."""
+        if self._index is None:
+            self._index = ModelIndex(model for known in self._known.values() for model in known.models)
+        return self._index
+
+    def _know(self, provider_id: str, catalog: ProviderCatalog | None) -> None:
+        """Keep a provider's catalog, or none."""
+        if catalog != self._known.get(provider_id):
+            self._index = None
+        if catalog is None:
+            self._known.pop(provider_id, None)
+        else:
+            self._known[provider_id] = catalog
 
     def of(self, provider_id: str) -> ProviderCatalog | None:
         """Return the catalog of a provider."""
@@ -155,7 +168,7 @@ class CatalogKeeper:
         view = self._fold.get(provider_id)
         try:
             if view is None or not view.spec.enabled:
-                self._known.pop(provider_id, None)
+                self._know(provider_id, None)
                 await self._bucket.purge(provider_id)
                 return
             await self._put(view, *await self._look(view))
@@ -250,7 +263,7 @@ class CatalogKeeper:
                 with contextlib.suppress(msgspec.DecodeError):
                     before = _DECODER.decode(entry.value)
             if before is not None and (before.models, before.stale, before.provider) == (models, stale, view.spec.slug):
-                self._known[view.id] = before
+                self._know(view.id, before)
                 return
             last = before.refreshed_at if before is not None else None
             catalog = ProviderCatalog(
@@ -264,7 +277,7 @@ class CatalogKeeper:
                 revision = await self._bucket.put(view.id, _ENCODE(catalog), expected=entry.revision if entry else 0)
             except Conflict:
                 continue
-            self._known[view.id] = catalog
+            self._know(view.id, catalog)
             await self._announce(before, catalog, revision)
             return
         log.warning("catalog too contended", provider=view.spec.slug)

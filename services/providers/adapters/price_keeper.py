@@ -9,7 +9,7 @@ from services.providers.domain.prices import PRICES, TakePrices
 from services.providers.projections.prices import PricesFold
 from shared.contracts.catalog import Prices
 from shared.contracts.config import ProviderSpec
-from shared.contracts.price_book import Priced
+from shared.contracts.price_book import Priced, Sheet
 from shared.kernel.clock import Clock
 from shared.kernel.errors import Refusal
 from shared.log.aggregates import Aggregates
@@ -31,6 +31,10 @@ class PriceKeeper:
     def find(self, spec: ProviderSpec, provider_id: str, native_id: str) -> Priced | None:
         """Return what a provider's model costs, or None."""
         return self._fold.find(spec, provider_id, native_id)
+
+    def sheets(self) -> dict[str, Sheet]:
+        """Return every source of prices, by name."""
+        return self._fold.sheets()
 
     async def take(
         self, source: str, found: Mapping[str, Prices | None], *, origin: str = "", actor: str = "providers"

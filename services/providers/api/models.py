@@ -5,12 +5,13 @@ from typing import Annotated, Final
 from fastapi import FastAPI, Query
 
 from services.providers.api.ports import Desk
+from services.providers.api.prices import add_prices, usd
 from services.providers.api.schemas import ModelOut, RefreshOut, VendorOut, model_out, vendor_out
 from services.providers.domain.registry import VENDORS
+from services.providers.domain.search import Search
 from services.providers.domain.vendor import Vendor
-from shared.contracts.catalog import Capability, Model
-from shared.kernel.money import parse_usd
-from shared.runtime.admin import PREFIX, Cursor, Limit, Page, Problem, paginate
+from shared.contracts.catalog import Capability
+from shared.runtime.admin import PREFIX, Cursor, Limit, Page, Problem, decode_cursor, encode_cursor, paginate
 
 MODELS: Final = f"{PREFIX}/models"
 VENDORS_PATH: Final = f"{PREFIX}/vendors"
@@ -18,6 +19,7 @@ VENDORS_PATH: Final = f"{PREFIX}/vendors"
 
 def add_models(app: FastAPI, desk: Desk) -> None:
     """Add the routes to ``app``."""
+    add_prices(app, desk)
 
     @app.get(MODELS, summary="List models")
     async def list_models(
@@ -29,22 +31,22 @@ def add_models(app: FastAPI, desk: Desk) -> None:
         max_price: Annotated[
             str | None, Query(description="USD per million tokens, the larger of input and output price")
         ] = None,
-        q: Annotated[str | None, Query(max_length=200, description="A part of the name")] = None,
+        q: Annotated[str | None, Query(max_length=200, description="Words, each of which the id holds")] = None,
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Page[ModelOut]:
-        most = None if max_price is None else _price(max_price)
-        found = [
-            model
-            for model in desk.catalog.models()
-            if (provider is None or provider in (model.provider, model.provider_id))
-            and set(capability or ()) <= set(model.capabilities)
-            and _within(model.parameters_b, min_parameters_b, max_parameters_b)
-            and _within(model.context_window, min_context, None)
-            and (most is None or (model.prices is not None and max(model.prices.input, model.prices.output) <= most))
-            and (q is None or q.lower() in model.id.lower())
-        ]
-        page, following = paginate(found, _id, limit, cursor)
+        search = Search(
+            provider=provider,
+            capabilities=tuple(capability or ()),
+            min_parameters_b=min_parameters_b,
+            max_parameters_b=max_parameters_b,
+            min_context=min_context,
+            max_price=None if max_price is None else usd("max_price", max_price),
+            text=q,
+        )
+        found = desk.catalog.models().find(search, limit=limit + 1, after=decode_cursor(cursor))
+        page = found[:limit]
+        following = encode_cursor(page[-1].id) if len(found) > limit else None
         items = [model_out(model, desk.health.shown(model.provider_id)[0]) for model in page]
         return Page(items=items, next_cursor=following)
 
@@ -59,31 +61,13 @@ def add_models(app: FastAPI, desk: Desk) -> None:
             if view is None:
                 raise Problem(404, "provider_not_found", f"there is no provider {provider!r}")
             await desk.catalog.refresh(view.id)
-        models = desk.catalog.models()
+        models = desk.catalog.models().all()
         return RefreshOut(providers=len({model.provider_id for model in models}), models=len(models))
 
     @app.get(VENDORS_PATH, summary="List the vendors that providers can be of")
     async def list_vendors(limit: Limit = 100, cursor: Cursor = None) -> Page[VendorOut]:
         page, following = paginate(sorted(VENDORS.values(), key=_slug), _slug, limit, cursor)
         return Page(items=[vendor_out(vendor) for vendor in page], next_cursor=following)
-
-
-def _within(value: float | None, least: float | None, most: float | None) -> bool:
-    """Whether a value is within bounds; an unknown one is not when a bound is set."""
-    if least is None and most is None:
-        return True
-    return value is not None and (least is None or value >= least) and (most is None or value <= most)
-
-
-def _price(text: str) -> int:
-    try:
-        return parse_usd(text)
-    except ValueError as error:
-        raise Problem(422, "invalid_request", f"max_price: {error}") from error
-
-
-def _id(model: Model) -> str:
-    return model.id
 
 
 def _slug(vendor: Vendor) -> str:

@@ -1,6 +1,6 @@
 """What the admin API asks of the rest of the service."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -9,10 +9,13 @@ from services.providers.api.oauth import OAuthDesk
 from services.providers.domain.discovery import Found
 from services.providers.domain.health import Probed
 from services.providers.domain.ports import Secrets
+from services.providers.domain.search import ModelIndex
 from services.providers.domain.standing import Standing
 from services.providers.projections.providers import ProvidersFold, ProviderView
-from shared.contracts.catalog import BreakerState, HealthState, Model
+from shared.contracts.catalog import BreakerState, HealthState, Prices
 from shared.contracts.config import ProviderSpec
+from shared.contracts.price_book import Sheet
+from shared.kernel.errors import Refusal
 from shared.kernel.ids import NewId
 from shared.log.aggregates import Aggregates
 
@@ -48,8 +51,12 @@ class ProbeDesk(Protocol):
 class CatalogDesk(Protocol):
     """Knows the models."""
 
-    def models(self) -> list[Model]:
-        """Return every model, by id."""
+    def models(self) -> ModelIndex:
+        """Return every model."""
+        ...
+
+    async def settle(self) -> None:
+        """Bring every model to what the price book says now."""
         ...
 
     async def refresh(self, provider_id: str) -> None:
@@ -58,6 +65,20 @@ class CatalogDesk(Protocol):
 
     async def refresh_all(self) -> None:
         """Refresh every provider."""
+        ...
+
+
+class PriceDesk(Protocol):
+    """Keeps the price book."""
+
+    def sheets(self) -> dict[str, Sheet]:
+        """Return every source of prices, by name."""
+        ...
+
+    async def take(
+        self, source: str, found: Mapping[str, Prices | None], *, origin: str = "", actor: str = "providers"
+    ) -> Refusal | None:
+        """Note what a source says of models; None: it no longer knows."""
         ...
 
 
@@ -93,6 +114,7 @@ class Desk:
     health: HealthDesk
     probes: ProbeDesk
     catalog: CatalogDesk
+    prices: PriceDesk
     credentials: CredentialDesk
     discovery: DiscoveryDesk
     oauth: OAuthDesk

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.providers.domain.standing import Standing
 from services.providers.domain.vendor import Vendor
 from services.providers.projections.providers import ProviderView
-from shared.contracts.catalog import BreakerState, HealthState, Model, Prices
+from shared.contracts.catalog import BreakerState, HealthState, Model, Prices, Rates, Tier
 from shared.contracts.config import ProviderOptions, ProviderSpec
 from shared.kernel.money import format_usd
 
@@ -141,14 +141,39 @@ class ProviderOut(BaseModel):
     version: int
 
 
-class PricesOut(BaseModel):
-    """Prices in USD, per million tokens or (``request``) each, as decimal strings."""
+class RatesOut(BaseModel):
+    """Prices of tokens in USD per million, as decimal strings; null: as the class that it is a part of."""
 
     input: str
     output: str
     cached: str | None
     cache_write: str | None
+    cache_write_1h: str | None
+    audio_input: str | None
+    audio_output: str | None
+    reasoning: str | None
+
+
+class TierOut(RatesOut):
+    """What a whole request costs that reads more than ``above`` tokens."""
+
+    above: int
+
+
+class HoursOut(RatesOut):
+    """What requests cost that arrive at these hours."""
+
+    start: str = Field(description="`HH:MM`, UTC")
+    end: str = Field(description="`HH:MM`, UTC, not in it any more")
+    tiers: list[TierOut]
+
+
+class PricesOut(RatesOut):
+    """What a model costs; ``request``: USD per request."""
+
     request: str
+    tiers: list[TierOut]
+    hours: list[HoursOut]
 
 
 class ModelOut(BaseModel):
@@ -267,7 +292,7 @@ def model_out(model: Model, health: Any) -> ModelOut:
         parameters_b=model.parameters_b,
         quantization=model.quantization,
         capabilities=[capability.value for capability in model.capabilities],
-        prices=None if model.prices is None else _prices_out(model.prices),
+        prices=None if model.prices is None else prices_out(model.prices),
         price_source=model.price_source,
         price_version=model.price_version,
         local=model.local,
@@ -275,14 +300,30 @@ def model_out(model: Model, health: Any) -> ModelOut:
     )
 
 
-def _prices_out(prices: Prices) -> PricesOut:
+def prices_out(prices: Prices) -> PricesOut:
+    """Return prices as they are shown."""
     return PricesOut(
-        input=format_usd(prices.input),
-        output=format_usd(prices.output),
-        cached=None if prices.cached is None else format_usd(prices.cached),
-        cache_write=None if prices.cache_write is None else format_usd(prices.cache_write),
+        **_rates(prices),
         request=format_usd(prices.request),
+        tiers=_tiers(prices.tiers),
+        hours=[
+            HoursOut(**_rates(hours.rates), start=_hour(hours.start), end=_hour(hours.end), tiers=_tiers(hours.tiers))
+            for hours in prices.hours
+        ],
     )
+
+
+def _tiers(tiers: tuple[Tier, ...]) -> list[TierOut]:
+    return [TierOut(**_rates(tier.rates), above=tier.above) for tier in tiers]
+
+
+def _hour(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def _rates(rates: Rates) -> dict[str, Any]:
+    amounts: dict[str, int | None] = {name: getattr(rates, name) for name in RatesOut.model_fields}
+    return {name: None if amount is None else format_usd(amount) for name, amount in amounts.items()}
 
 
 def vendor_out(vendor: Vendor) -> VendorOut:
