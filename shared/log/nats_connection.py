@@ -27,7 +27,7 @@ TIMEOUT_S: Final = 5.0
 _GRACE_S: Final = 1.0
 """How long a call waits for a lost connection: a restart of nats-server is shorter."""
 _PING_S: Final = 5
-_WATCH_S: Final = 1.0
+_WATCH_S: Final = 5.0
 _NO_CONNECTION: Final = (nats.errors.Error, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 """What connecting may end with, a peer that speaks something else included: the next try may do better."""
 _STATUS: Final = "Status"

@@ -6,7 +6,7 @@ from asyncio import TimerHandle, Transport
 from collections import deque
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
@@ -166,6 +166,12 @@ def protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
         What it does for every request is said here anew, in fewer steps.
         """
 
+        # uvicorn's, whose types are not ours.
+        app: Any
+        cycle: Any
+        scope: Any
+        url: bytes
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self._deadline: TimerHandle | None = None
@@ -257,14 +263,13 @@ def protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
                 self._reframing = False
                 return
             self._disarm()
-            parser, app = self.parser, cast("Any", self.app)
-            scope, url = cast("Any", self.scope), cast("bytes", self.url)
+            parser, scope, url = self.parser, self.scope, self.url
             version = parser.get_http_version()
             scope["http_version"] = version
             scope["method"] = parser.get_method().decode("ascii")
             read = _read_short_url if len(url) <= _SHORT_URL else _read_url
             scope["path"], scope["raw_path"], scope["query_string"] = read(url)
-            before = cast("RequestResponseCycle | None", self.cycle)
+            before = self.cycle
             self.cycle = cycle = _Cycle(
                 scope=scope,
                 transport=self.transport,
@@ -281,10 +286,10 @@ def protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
             self._in_headers, self._in_body = False, True
             self._unanswered.append(cycle)
             if before is None or before.response_complete:
-                self._start_asgi_task(cycle, app)
+                self._start_asgi_task(cycle, self.app)
             else:
                 self.flow.pause_reading()
-                self.pipeline.appendleft((cycle, app))
+                self.pipeline.appendleft((cycle, self.app))
 
         def on_body(self, body: bytes) -> None:
             cycle = self.cycle
