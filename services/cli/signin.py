@@ -1,8 +1,8 @@
 """A person's side of a sign-in: the browser, the loopback address that waits for the code, the device's code."""
 
+import threading
 import time
 import webbrowser
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -71,14 +71,14 @@ class Loopback:
         raise CommandFailed(Exit.FAILED, "nobody came back from the sign-in in time: try again")
 
 
-def by_code(
-    admin: Admin, path: str, body: dict[str, Any], *, port: int = 0, browse: Callable[[str], object] = webbrowser.open
-) -> dict[str, Any]:
+def by_code(admin: Admin, path: str, body: dict[str, Any], *, port: int = 0) -> dict[str, Any]:
     """Sign in by a browser on this machine, and return the last answer of the API; raises CommandFailed."""
     loopback = Loopback(port)
     begun = admin.post(f"{path}/oauth/start", body | {"flow": "code", "redirect_uri": loopback.uri}).data
     tell(f"Sign in here: {harmless(begun['authorize_url'])}")
-    browse(begun["authorize_url"])
+    threading.Thread(
+        target=webbrowser.open, args=(begun["authorize_url"],), daemon=True
+    ).start()  # one in a terminal blocks
     came = loopback.wait(begun["state"])
     if "error" in came:
         raise CommandFailed(Exit.REFUSED, f"the server refused the sign-in: {harmless(came['error'])}")
@@ -86,9 +86,7 @@ def by_code(
     return dict(admin.post(f"{path}/oauth/finish", finish).data)
 
 
-def by_device(
-    admin: Admin, path: str, body: dict[str, Any], *, sleep: Callable[[float], None] = time.sleep
-) -> dict[str, Any]:
+def by_device(admin: Admin, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Sign in on any other device, and return the last answer of the API; raises CommandFailed."""
     begun = admin.post(f"{path}/oauth/start", body | {"flow": "device"}).data
     tell(f"Go to {harmless(begun['verification_uri'])} and type in {harmless(begun['user_code'])}")
@@ -96,7 +94,7 @@ def by_device(
         tell(f"or go to {harmless(begun['verification_uri_complete'])}")
     interval_s: float = begun["interval_s"]
     while True:
-        sleep(interval_s)
+        time.sleep(interval_s)
         said = dict(admin.post(f"{path}/oauth/finish", {"state": begun["state"]}).data)
         if said["status"] == "done":
             return said

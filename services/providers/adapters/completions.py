@@ -220,7 +220,7 @@ class UpstreamCompletions:
         )
         if credential is None:
             return failure
-        another = self._credentials.failed(view, credential.id, failure)
+        another = self._credentials.failed(view, credential, failure)
         return msgspec.structs.replace(failure, rotated=another and not pinned)
 
     def _no_credential(self, view: ProviderView, vendor: Vendor) -> Fail | None:

@@ -86,14 +86,15 @@ class Credentials:
         untils = [standing.until for standing in standings if standing.until is not None]
         return Absent(standings[0].reason, min(untils, default=None))
 
-    def failed(self, view: ProviderView, credential_id: str, fail: Fail) -> bool:
+    def failed(self, view: ProviderView, credential: Usable, fail: Fail) -> bool:
         """Note that an attempt with a credential failed; returns whether it is out now and another can be sent."""
+        credential_id = credential.id
         stored = view.credentials.get(credential_id)
         if (
             fail.kind is FailureKind.AUTHENTICATION
             and self._sessions is not None
             and stored is not None
-            and self._sessions.refused(stored.secret_id)
+            and self._sessions.refused(stored.secret_id, credential.secret.reveal())
         ):
             return True  # its access token is renewed at the next attempt
         others = any(

@@ -22,8 +22,6 @@ _LOOK_S: Final = 0.1
 """How often it is looked whether another process has renewed the tokens."""
 _PAUSE_S: Final = 5.0
 """A server whose answer was doubtful is left alone for this long."""
-_PATIENCE_S: Final = 30.0
-"""How long a vendor may refuse one access token after another before the sign-in counts as rejected."""
 _STORE_TRIES: Final = 5
 
 log = structlog.get_logger("providers")
@@ -53,8 +51,8 @@ class OAuthSessions:
         self._known: dict[str, Session] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._not_before: dict[str, float] = {}
-        self._refused_at: dict[str, float] = {}
-        """Since when the vendor has refused what it was sent."""
+        self._refused_from: dict[str, int] = {}
+        """The generation since which the vendor has refused what it was sent."""
 
     async def save(self, secret_id: str, session: Session, *, context: str) -> None:
         """Store a new sign-in; raises OutcomeUnknown, LogUnavailable."""
@@ -74,31 +72,32 @@ class OAuthSessions:
                 session = await self._renewed(secret_id, context)
         return session.access_token if session.alive(self._now()) and not session.refused else None
 
-    def refused(self, secret_id: str) -> bool:
-        """The vendor refuses a sign-in's access token; returns whether the next one it is asked for may be another.
+    def refused(self, secret_id: str, token: str) -> bool:
+        """The vendor refuses an access token; returns whether the next one that is asked for is another.
 
-        Requests that were under way tell it late, of a token that was renewed meanwhile: that renews nothing again.
+        Requests under way tell it late, of a token that was renewed meanwhile: that renews nothing again. False: the
+        vendor refuses what was renewed as well.
         """
         known = self._known.get(secret_id)
         if known is None or known.refused or not known.refresh_token:
             return False
-        now = self._now()
-        if now > self._refused_at.setdefault(secret_id, now) + _PATIENCE_S:
+        if known.access_token != token:
+            return True
+        if known.generation > self._refused_from.setdefault(secret_id, known.generation):
             return False
-        if known.issued_at < now - _PAUSE_S:
-            self._known[secret_id] = msgspec.structs.replace(known, issued_at=now - _PAUSE_S, expires_at=now)
+        self._known[secret_id] = msgspec.structs.replace(known, expires_at=self._now())
         return True
 
     def accepted(self, secret_id: str) -> None:
         """The vendor took a sign-in's access token."""
-        self._refused_at.pop(secret_id, None)
+        self._refused_from.pop(secret_id, None)
 
     def forget(self, secret_id: str) -> None:
         """Drop what is in memory of a sign-in."""
         self._known.pop(secret_id, None)
         self._turns.pop(secret_id, None)
         self._not_before.pop(secret_id, None)
-        self._refused_at.pop(secret_id, None)
+        self._refused_from.pop(secret_id, None)
 
     async def revoke(self, secret_id: str, *, context: str) -> bool:
         """Have a sign-in's tokens revoked by their server, before its secret is purged; whether that was done."""

@@ -131,7 +131,7 @@ class Prober:
         except VendorAnswered as error:
             status, retry_after_ms = vendor.probed(error.status), error.fail.retry_after_ms
             if credential is not None and vendor.models_path is not None and error.fail.kind in _OUT:
-                self._credentials.failed(view, credential.id, error.fail)
+                self._credentials.failed(view, credential, error.fail)
         except NoCredential:
             status, reason = None, NO_CREDENTIAL
         except TimeoutError:

@@ -152,7 +152,7 @@ async def test_refresh_tokens_rotate_and_survive_a_restart(server: OAuthServer, 
     assert await asyncio.to_thread(takes, server, token)
     restarted = place.sessions()
     assert await restarted.token("s", context="c") == token
-    assert restarted.refused("s")
+    assert restarted.refused("s", session.access_token), "told late"
     assert server.book.refreshes == 1
     stored = await place.log.bucket(SECRETS).entries()
     for value in server.secrets():
@@ -199,12 +199,16 @@ async def test_a_token_that_the_vendor_refuses_early_is_renewed_once(server: OAu
     earlier = SYSTEM_CLOCK.now().timestamp() - 60
     await sessions.save("s", _as_of(session, earlier), context="c")
     assert await sessions.token("s", context="c") == session.access_token
-    assert all(sessions.refused("s") for _ in range(20)), "twenty requests under way tell it"
+    assert all(sessions.refused("s", session.access_token) for _ in range(20)), "twenty requests under way tell it"
     token = await sessions.token("s", context="c")
     assert token != session.access_token
-    assert sessions.refused("s"), "one more comes late"
+    assert token is not None
+    assert sessions.refused("s", session.access_token), "one more comes late"
     assert await sessions.token("s", context="c") == token
     assert server.book.refreshes == 1
+    assert not sessions.refused("s", token), "the vendor does not want what was renewed either"
+    sessions.accepted("s")
+    assert sessions.refused("s", token)
 
 
 async def test_rewrapping_while_tokens_are_renewed_loses_neither(server: OAuthServer, http: OAuthHttp) -> None:
