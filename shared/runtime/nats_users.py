@@ -16,6 +16,7 @@ _OWN: Final[dict[str, tuple[str, ...]]] = {
     "providers": (
         "lr.config.provider.>",
         "lr.config.name.provider.>",
+        "lr.config.prices.>",
         "lr.facts.catalog.>",
         "lr.facts.prices.>",
         "lr.health.>",
