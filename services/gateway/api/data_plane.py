@@ -11,6 +11,7 @@ import structlog
 from services.gateway.api.answers import header_value
 from services.gateway.api.body import read_body
 from services.gateway.api.exchange import Exchange
+from services.gateway.api.leaving import ClientWatch
 from services.gateway.api.models import SHOW, answer_models, is_list
 from services.gateway.api.walk import Walk
 from services.gateway.domain.affinity import Conversations, conversation_of
@@ -35,8 +36,6 @@ from shared.runtime.asgi import Receive, Scope, Send, header
 
 log = structlog.get_logger("gateway")
 
-_WATCH_AFTER_S: Final = 0.1
-"""A request shorter than this is not watched for its client leaving: a task for each would cost more than it saves."""
 _MAX_DESTINATIONS: Final = 10_000
 
 
@@ -241,7 +240,7 @@ class DataPlane:
             until=self._clock.monotonic() + _total_ms(scope, plan) / 1000,
         )
         try:
-            await self._watched(walk, exchange, _Watch(receive, asyncio.current_task()))
+            await self._watched(walk, exchange, ClientWatch(receive, asyncio.current_task()))
         finally:
             if conversation is not None and exchange.first_content is not None:
                 self._conversations.answered(conversation, exchange.attempts[-1].model, self._clock.monotonic())
@@ -258,7 +257,7 @@ class DataPlane:
             held=held,
         )
 
-    async def _watched(self, walk: Walk, exchange: Exchange, watch: "_Watch") -> None:
+    async def _watched(self, walk: Walk, exchange: Exchange, watch: ClientWatch) -> None:
         """Run the walk; a client that leaves cancels it."""
         watch.begin()
         try:
@@ -328,36 +327,6 @@ class RefusalCap:
         """Return how many were not recorded since the last call."""
         count, self._withheld = self._withheld, 0
         return count
-
-
-class _Watch:
-    """Watches for the client to leave, and cancels the task that serves it."""
-
-    def __init__(self, receive: Receive, serving: asyncio.Task[Any] | None) -> None:
-        self.left = False
-        self._receive = receive
-        self._serving = serving
-        self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start)
-
-    def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-
-    def _start(self) -> None:
-        self._task = asyncio.create_task(self._wait(), name="client watch")
-
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.left = True
-        if self._serving is not None:
-            self._serving.cancel()
 
 
 def _text(value: bytes | None) -> str | None:
