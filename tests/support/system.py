@@ -239,11 +239,12 @@ class Wall:
 
 
 @contextlib.contextmanager
-def wall(folder: Path, models: str = "small,large", host: str | None = None) -> Iterator[Wall]:
+def wall(folder: Path, models: str = "small,large", host: str | None = None, port: int = 0) -> Iterator[Wall]:
     """Run the scripted vendor; ``host``: an address that those who ask it reach, LOCALROUTER_E2E_WALL or loopback."""
     host = host or os.environ.get("LOCALROUTER_E2E_WALL", "127.0.0.1")
     processes = Processes(folder)
     arguments = ["shared.testing.upstream", "--models", models, "--host", host, "--log", str(folder / "wall.jsonl")]
+    arguments += ["--port", str(port)]
     process = processes.start("wall", arguments, dict(os.environ))
     try:
         assert process.stdout is not None

@@ -30,6 +30,6 @@ class Discovery:
     async def _look_at(self, place: Place) -> Found | None:
         spec = ProviderSpec(slug=place.vendor, vendor=place.vendor, base_url=place.base_url, local=True)
         with contextlib.suppress(OSError, ValueError):
-            path = VENDORS[place.vendor].models_path
+            path = VENDORS[place.vendor].models_path or ""
             return recognised(place, await self._api.get(ProviderView("", spec), path, limit_s=_LIMIT_S))
         return None
