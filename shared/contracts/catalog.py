@@ -119,6 +119,15 @@ class CatalogRefreshed(EventData, frozen=True, kw_only=True):
     """The revision of ``lr_catalog`` that holds the models."""
 
 
+@event("price.unknown")
+class PriceUnknown(EventData, frozen=True, kw_only=True):
+    """Models are offered whose price nobody knows, and were not so before (``LR_FACTS``)."""
+
+    provider_id: str
+    provider: str
+    models: tuple[str, ...]
+
+
 @event("plan.compiled")
 class PlanCompiled(EventData, frozen=True, kw_only=True):
     """A plan was compiled and published (``LR_FACTS``), by content hash."""

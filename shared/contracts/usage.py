@@ -50,6 +50,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens: Tokens = NO_TOKENS
     cost: int | None = None
     """Pico-USD; None: the price is unknown."""
+    shadow_cost: int | None = None
+    """Pico-USD that a subscription's answer would cost at API prices; None: unknown, or no subscription."""
     price_version: str | None = None
     resumed: bool = False
     """Whether it went on with the answer of the attempt before it, in the same stream."""
@@ -98,6 +100,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tokens: Tokens = NO_TOKENS
     cost: int | None = 0
     """Pico-USD; None: an attempt's price is unknown."""
+    shadow_cost: int | None = None
+    """Pico-USD that the answers of subscriptions would cost at API prices; None: unknown, or none was used."""
     price_version: str | None = None
     ttft_ms: float | None = None
     """From arrival to the first content byte towards the client."""

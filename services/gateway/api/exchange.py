@@ -4,7 +4,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from services.gateway.domain.accounting import cost_of, total_cost, total_tokens
+from services.gateway.domain.accounting import (
+    cost_of,
+    shadow_cost_of,
+    total_cost,
+    total_shadow_cost,
+    total_tokens,
+)
 from services.gateway.domain.errors import ApiError
 from services.gateway.domain.faces.face import Face, Route
 from services.gateway.domain.opened import Opened, encode_opened
@@ -39,6 +45,7 @@ class Exchange:
         "_opened",
         "_recorded",
         "_started",
+        "arrived",
         "attempts",
         "busy",
         "client",
@@ -84,6 +91,7 @@ class Exchange:
         """``time`` is when it arrived, ``started`` the same on the monotonic clock; ``route``: None asks no model."""
         self.id = identity
         self.time = rfc3339(time)
+        self.arrived = time
         self.endpoint = endpoint
         self.face = face
         self.route = route
@@ -135,7 +143,7 @@ class Exchange:
         self.busy = dict(choice.busy or {})
 
     def _cost(self, tokens: Tokens, candidate: Candidate) -> int | None:
-        return 0 if self.route is not None and not self.route.billed else cost_of(tokens, candidate)
+        return 0 if self.route is not None and not self.route.billed else cost_of(tokens, candidate, self.arrived)
 
     def open(self, candidate: Candidate, attempt_id: str) -> None:
         """Journal that ``candidate`` is about to be asked: what the record is if this process dies now."""
@@ -197,6 +205,7 @@ class Exchange:
                 credential_id=credential_id,
                 tokens=tokens,
                 cost=self._cost(tokens, candidate),
+                shadow_cost=shadow_cost_of(tokens, candidate, self.arrived),
                 price_version=candidate.price_version,
                 resumed=resumed,
                 resent=resent,
@@ -298,6 +307,7 @@ class Exchange:
             requested_model=self.requested_model,
             tokens=total_tokens(attempts) if attempts else NO_TOKENS,
             cost=total_cost(attempts),
+            shadow_cost=total_shadow_cost(attempts),
             price_version=last.price_version if last else None,
             ttft_ms=None if first_content is None else round((first_content - self._started) * 1000, 3),
             duration_ms=round(duration_s * 1000, 3),

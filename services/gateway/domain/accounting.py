@@ -11,9 +11,16 @@ from shared.contracts.usage import NO_TOKENS, Attempt, Tokens
 def cost_of(tokens: Tokens, candidate: Candidate, at: datetime | None = None) -> int | None:
     """Return the cost of ``tokens`` at a candidate's prices in pico-USD; None where the price is unknown.
 
-    ``at``: when the request arrived, for prices that depend on the hour.
+    ``at``: when the request arrived, for prices that depend on the hour. A subscription is paid for already.
     """
-    if candidate.prices is None:
+    if candidate.subscription:
+        return 0
+    return None if candidate.prices is None else price(tokens, candidate.prices, at)
+
+
+def shadow_cost_of(tokens: Tokens, candidate: Candidate, at: datetime | None = None) -> int | None:
+    """Return what ``tokens`` of a subscription would cost at API prices in pico-USD; None: unknown, or it is none."""
+    if not candidate.subscription or candidate.prices is None:
         return None
     return price(tokens, candidate.prices, at)
 
@@ -47,3 +54,9 @@ def total_cost(attempts: Iterable[Attempt]) -> int | None:
             return None
         total += attempt.cost
     return total
+
+
+def total_shadow_cost(attempts: Iterable[Attempt]) -> int | None:
+    """Return the sum over the attempts at subscriptions in pico-USD, as far as it is known; None: there is none."""
+    costs = [attempt.shadow_cost for attempt in attempts if attempt.shadow_cost is not None]
+    return sum(costs) if costs else None

@@ -24,7 +24,7 @@ from services.providers.domain.registry import VENDORS
 from services.providers.domain.search import ModelIndex
 from services.providers.domain.vendor import Vendor
 from services.providers.projections.providers import ProvidersFold, ProviderView
-from shared.contracts.catalog import CatalogRefreshed, Model, Prices, ProviderCatalog
+from shared.contracts.catalog import CatalogRefreshed, Model, Prices, PriceUnknown, ProviderCatalog
 from shared.contracts.config import ProviderSpec
 from shared.contracts.price_book import GENAI, Priced, listed_source
 from shared.kernel.clock import Clock
@@ -294,6 +294,13 @@ class CatalogKeeper:
             revision=revision,
         )
         await self._facts.publish(f"lr.facts.catalog.{after.provider_id}", data, about=f"catalog/{after.provider_id}")
+        unknown = sorted(key for key, model in new.items() if model.prices is None and _priced(old.get(key)))
+        if unknown:
+            tells = PriceUnknown(provider_id=after.provider_id, provider=after.provider, models=tuple(unknown))
+            await self._facts.publish(
+                f"lr.facts.price.{after.provider_id}", tells, about=f"catalog/{after.provider_id}"
+            )
+            log.warning("prices unknown", provider=after.provider, models=len(unknown), first=unknown[0])
         log.info("catalog refreshed", provider=after.provider, models=len(new), stale=after.stale)
 
     async def _keep(self) -> None:
@@ -308,3 +315,8 @@ class CatalogKeeper:
                 await asyncio.gather(*(self.refresh(provider_id) for provider_id in sorted(changed)))
             else:
                 await self.refresh_all()
+
+
+def _priced(model: Model | None) -> bool:
+    """Whether a model's price was known, or the model was not: that it is unknown now is news."""
+    return model is None or model.prices is not None

@@ -9,7 +9,7 @@ import msgspec
 
 from services.providers.domain.profiles import capabilities_from_name, family_of, in_order, parameters_from_name
 from services.providers.domain.vendor import Vendor
-from shared.contracts.catalog import Capability, Model, Prices
+from shared.contracts.catalog import Capability, Model, Prices, Rates, Tier
 from shared.contracts.config import ProviderSpec
 from shared.contracts.price_book import Priced
 from shared.kernel.money import parse_usd
@@ -207,17 +207,38 @@ def _mistral_capabilities(told: Json) -> tuple[Capability, ...]:
 
 
 def _openrouter_prices(pricing: Json) -> Prices | None:
-    """Prices in USD per token, as text; a price below zero means that it depends."""
+    """Prices in USD per token, as text; a price below zero means that it depends. From ``min_prompt_tokens`` of an
+    override on the whole request costs what it says."""
+    rates = _rates(pricing)
+    if rates is None:
+        return None
+    told = pricing.get("overrides")
+    rows = cast("list[object]", told) if isinstance(told, list) else []
+    tiers = [
+        Tier(above=least - 1, rates=beyond)
+        for row in (cast("Json", row) for row in rows if isinstance(row, dict))
+        if (least := _first(row.get("min_prompt_tokens"))) and (beyond := _rates(pricing | row))
+    ]
+    return Prices(
+        **msgspec.structs.asdict(rates),
+        request=_amount(pricing.get("request"), 1) or 0,
+        tiers=tuple(sorted(tiers, key=lambda tier: tier.above)),
+    )
+
+
+def _rates(pricing: Json) -> Rates | None:
     given, made = _per_million(pricing.get("prompt")), _per_million(pricing.get("completion"))
     if given is None or made is None:
         return None
-    request = _amount(pricing.get("request"), 1)
-    return Prices(
+    return Rates(
         input=given,
         output=made,
         cached=_per_million(pricing.get("input_cache_read")),
         cache_write=_per_million(pricing.get("input_cache_write")),
-        request=request or 0,
+        cache_write_1h=_per_million(pricing.get("input_cache_write_1h")),
+        # most rows say zero where nothing is charged apart
+        audio_input=_per_million(pricing.get("audio")) or None,
+        reasoning=_per_million(pricing.get("internal_reasoning")) or None,
     )
 
 

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Final
 
 from shared.contracts.catalog import Model, Prices
+from shared.contracts.pricing import rates_of
 from shared.contracts.speed import Mix
 from shared.routing.ordering import Evidence, Score
 
@@ -14,13 +15,17 @@ LEAST_SAMPLES: Final = 20.0
 """Fewer requests than that, after decay, make no mix."""
 
 _LOCAL: Final = Score(0.0, because="local: costs nothing")
+_SUBSCRIBED: Final = Score(0.0, because="subscription: paid for already")
 _UNPRICED: Final = Score(0.0, because="price unknown", tier=1)
 
 
 def score(model: Model, evidence: Evidence) -> Score:
-    """Return USD per million tokens of the mix; a local model costs 0, an unknown price comes after every known one."""
+    """Return USD per million tokens of the mix; a local model costs 0, one of a
+    subscription nothing more, an unknown price comes after every known one."""
     if model.local:
         return _LOCAL
+    if model.subscription:
+        return _SUBSCRIBED
     if model.prices is None:
         return _UNPRICED
     mix = evidence.mix
@@ -35,10 +40,11 @@ def effective_usd(prices: Prices, mix: Mix) -> float:
     total = mix.input + mix.cached + mix.cache_write + mix.output
     if total <= 0:
         return 0.0
-    cached = prices.input if prices.cached is None else prices.cached
-    cache_write = prices.input if prices.cache_write is None else prices.cache_write
-    of_tokens = mix.input * prices.input + mix.cached * cached + mix.cache_write * cache_write
-    pico = (of_tokens + mix.output * prices.output + 1_000_000 * prices.request) / total
+    rates = rates_of(prices, round(mix.input + mix.cached + mix.cache_write))
+    cached = rates.input if rates.cached is None else rates.cached
+    cache_write = rates.input if rates.cache_write is None else rates.cache_write
+    of_tokens = mix.input * rates.input + mix.cached * cached + mix.cache_write * cache_write
+    pico = (of_tokens + mix.output * rates.output + 1_000_000 * prices.request) / total
     return round(pico / 10**12, 9)
 
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from services.providers.domain.search import ModelIndex, Search
-from shared.contracts.catalog import Capability, Model, Prices, ProviderCatalog
+from shared.contracts.catalog import Capability, Model, Prices, PriceUnknown, ProviderCatalog
 from shared.contracts.config import ProviderOptions, ProviderSpec
-from shared.log.port import CATALOG
+from shared.log.port import CATALOG, LR_FACTS
 
 USD = 10**12
 KINDS = (
@@ -115,6 +115,8 @@ async def test_a_price_that_is_set_holds_at_once_and_is_taken_back(house: Any) -
         await running.caught_up()
         await ask(running, "POST", "/models/refresh?provider=mine")
         assert (await shown(running))["prices"] is None
+        told = [item.event.data async for item in running.log.read(LR_FACTS, "lr.facts.price.>") if item.event]
+        assert told == [PriceUnknown(provider_id="p1", provider="mine", models=("mine/m-7b",))]
         book = (await ask(running, "PUT", "/models/prices", PRICE)).json()
         assert [own["version"] for own in book["overrides"]] == ["overrides@1"]
         model = await shown(running)

@@ -1,11 +1,13 @@
 """What an attempt costs, to the last digit."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.domain.accounting import total_cost, total_tokens
+from services.gateway.domain.accounting import cost_of, shadow_cost_of, total_cost, total_shadow_cost, total_tokens
 from shared.contracts.catalog import Prices
+from shared.contracts.plan import Candidate
 from shared.contracts.pricing import price
 from shared.contracts.usage import NO_TOKENS, Attempt, Tokens
 from shared.kernel.money import format_usd, parse_usd
@@ -63,3 +65,15 @@ def test_the_least_certain_source_names_the_total() -> None:
     told, guessed = Tokens(input=1, source="provider"), Tokens(input=1, source="estimated")
     assert total_tokens([attempt(told), attempt(guessed)]).source == "estimated"
     assert total_tokens([attempt(NO_TOKENS), attempt(told)]).source == "provider"
+
+
+def test_a_subscription_costs_nothing_more_and_shows_what_it_would() -> None:
+    tokens = Tokens(input=1_000_000, source="provider")
+    paid = Candidate(provider_id="p", provider="p", model="p/m", native_id="m", capabilities=(), prices=GPT)
+    subscribed = msgspec.structs.replace(paid, subscription=True)
+    assert (cost_of(tokens, paid), shadow_cost_of(tokens, paid)) == (parse_usd("0.15"), None)
+    assert (cost_of(tokens, subscribed), shadow_cost_of(tokens, subscribed)) == (0, parse_usd("0.15"))
+    unpriced = msgspec.structs.replace(subscribed, prices=None)
+    assert (cost_of(tokens, unpriced), shadow_cost_of(tokens, unpriced)) == (0, None)
+    shadows = [msgspec.structs.replace(attempt(tokens), shadow_cost=cost) for cost in (None, 3, 4)]
+    assert (total_shadow_cost(shadows), total_shadow_cost(shadows[:1])) == (7, None)
