@@ -8,6 +8,7 @@ from services.cli.doctor import doctor
 from services.cli.explain import explain
 from services.cli.later import add_later
 from services.cli.output import Json, print_json
+from services.cli.rebuild import rebuild
 from services.cli.reprice import reprice
 from services.cli.simulate import simulate
 from services.cli.status import status
@@ -41,6 +42,7 @@ def build() -> typer.Typer:
     app.command()(explain)
     app.command()(simulate)
     app.command()(reprice)
+    app.command()(rebuild)
     app.add_typer(secrets.app, name="secrets")
     app.add_typer(config.app, name="config")
     add_later(app)

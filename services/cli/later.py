@@ -22,7 +22,6 @@ COMMANDS: Final = (
     "audit",
     "backup",
     "restore",
-    "rebuild",
 )
 GROUPS: Final = {
     "admin-tokens": ("list", "create", "revoke"),

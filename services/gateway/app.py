@@ -46,7 +46,7 @@ from shared.runtime.service import Part, Service
 OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "router": ("routers", "simulate"),
     "providers": ("providers", "models", "vendors"),
-    "metrics": ("usage", "requests", "reprice"),
+    "metrics": ("usage", "requests", "reprice", "recent", "rebuild"),
 }
 """Which other service serves which part of the admin API."""
 
@@ -110,7 +110,12 @@ def build(
         PepperRotation(peppers, log.bucket(SECRETS), secrets, ring.pepper_ids, new_id=new_id, clock=clock),
         masters
         and MasterRotation(
-            masters, log.bucket(SECRETS), log.bucket(LEASES), holder=new_id(), clock=clock, rewrap_more=rewrap_more
+            masters,
+            log.bucket(SECRETS),
+            log.bucket(LEASES),
+            holder=settings.gateway_id,  # the journal's lock lets only one of that name live
+            clock=clock,
+            rewrap_more=rewrap_more,
         ),
     )
     data_plane = DataPlane(
@@ -212,6 +217,8 @@ class _Rotations:
             await self._master.start()
 
     async def stop(self) -> None:
+        if self._master is not None:
+            await self._master.stop()
         await self.pepper.stop()
 
     async def rotate_master(self) -> Rotated | Refusal:

@@ -1,14 +1,22 @@
 """The composition root of metrics: the whole wiring on one screen."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from services.metrics.adapters.access_log import AccessLog
 from services.metrics.adapters.consumer import Consumer
+from services.metrics.adapters.database import Database
 from services.metrics.adapters.databases import open_database
 from services.metrics.adapters.explaining import Explainer
 from services.metrics.adapters.measuring import Measuring
 from services.metrics.adapters.queries import SqlLedger
+from services.metrics.adapters.rebuild import Rebuild
+from services.metrics.adapters.recent import RecentUsage
 from services.metrics.adapters.repricing import Repricer
 from services.metrics.adapters.writer import Writer
 from services.metrics.api.prometheus import Prometheus
+from services.metrics.domain.rollups import Rolled
+from services.metrics.domain.rows import RequestRow
 from services.metrics.projections.access import access_line
 from services.metrics.projections.ledger import another, fold, read_entry, same
 from services.metrics.projections.plans import PlanIndex
@@ -23,6 +31,9 @@ from shared.runtime.asgi import App
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
 from shared.runtime.lazy import LazyApp
 from shared.runtime.service import InternalApp, Part, Service
+
+_NEWEST: Final = 5_000
+"""Requests that are measured at the start, so that it does not begin at nothing."""
 
 
 def build(
@@ -39,7 +50,7 @@ def build(
 
     database = open_database(settings.database)
 
-    def writer() -> Writer:
+    def writer(database: Database, access_log: AccessLog | None) -> Writer:
         return Writer(
             database,
             stream=LR_USAGE,
@@ -53,13 +64,40 @@ def build(
 
     plans = PlanIndex()
     measuring = Measuring(log, clock=clock, new_id=new_id, interval_s=settings.measured_every_s)
-    consumer = Consumer(settings, log=log, writer=writer, fold=fold, bury=DeadLetters(log).put, applied=measuring.take)
+    recent = RecentUsage(clock)
+
+    def warm(ledger: Writer) -> None:
+        measuring.take(ledger.newest(_NEWEST))
+        recent.take(ledger.minutes(recent.since()))
+
+    def applied(requests: Sequence[RequestRow], rolled: Rolled) -> None:
+        measuring.take(requests)
+        recent.take(rolled)
+
+    consumer = Consumer(
+        settings,
+        log=log,
+        writer=lambda: writer(database, access_log),
+        fold=fold,
+        bury=DeadLetters(log).put,
+        warm=warm,
+        applied=applied,
+    )
     ledger = SqlLedger(lambda: database.engine("read"))
+    rebuild = Rebuild(
+        log,
+        clock=clock,
+        database=database,
+        writer=lambda other: writer(other, None),
+        fold=fold,
+        consumer=consumer,
+        ledger=ledger,
+    )
 
     def admin_app() -> App:
         from services.metrics.api.admin import admin
 
-        return admin(ledger, Explainer(log, plans).explain, Repricer(log, ledger).reprice)
+        return admin(ledger, Explainer(log, plans).explain, Repricer(log, ledger).reprice, recent.told, rebuild)
 
     prometheus = Prometheus(lambda: consumer.counts, consumer.lag, consumer.look)
     admin = LazyApp(admin_app)
@@ -67,9 +105,12 @@ def build(
         "/admin/v1/usage": admin,
         "/admin/v1/requests": admin,
         "/admin/v1/reprice": admin,
+        "/admin/v1/recent": admin,
+        "/admin/v1/rebuild": admin,
         "/metrics": prometheus,
     }
-    parts: list[Part] = [ledger, consumer, FoldRunner(log, plans, snapshots=snapshots, essential=False), measuring]
+    plans_fold = FoldRunner(log, plans, snapshots=snapshots, essential=False)
+    parts: list[Part] = [ledger, consumer, plans_fold, measuring, rebuild]
     return Service(
         name="metrics",
         app=InternalApp(routes, token=token, not_ready=consumer.not_ready),

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -11,6 +12,7 @@ import structlog
 from services.metrics.adapters.database import LedgerUnavailable, RowsRefused
 from services.metrics.adapters.schema import migrate
 from services.metrics.adapters.writer import CONSUMER, Prepared, Writer
+from services.metrics.domain.rollups import Rolled
 from services.metrics.domain.rows import Batch, Checkpoint, RequestRow
 from services.metrics.settings import MetricsSettings
 from shared.kernel.errors import LogDamaged, LogError, StartRefused
@@ -25,8 +27,8 @@ _MESSAGES: Final = 8
 """A transaction takes at most these, each with at most 256 records."""
 _WAITING: Final = 2 * _MESSAGES
 _TRIES: Final = 5
-_NEWEST: Final = 5_000
-"""Requests that are told at the start: what is measured from them does not begin at nothing."""
+_SILENT_S: Final = 15.0
+"""A piece of work in the ledger's thread that takes longer than this is told."""
 _WATCH_S: Final = 5.0
 _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UNACCEPTABLE: Final = (RowsRefused, ValueError, TypeError, OverflowError, RecursionError)
@@ -48,16 +50,22 @@ class Consumer:
         writer: Callable[[], Writer],
         fold: Callable[[Sequence[Recorded]], Batch],
         bury: Bury,
-        applied: Callable[[Sequence[RequestRow]], None],
+        warm: Callable[[Writer], None],
+        applied: Callable[[Sequence[RequestRow], Rolled], None],
     ) -> None:
-        """``writer`` opens the ledger, once its tables are there; ``bury`` sets a message aside for people;
-        ``applied`` hears, in the ledger's thread, what is new in it, and at the start what is newest."""
+        """``writer`` opens the ledger, once its tables are there; ``bury`` sets a message aside for people.
+
+        In the ledger's thread ``warm`` looks at what is there at the start, and ``applied`` hears what is new.
+        """
         self._settings = settings
         self._log = log
         self._make_writer = writer
         self._fold = fold
         self._bury = bury
+        self._warm = warm
         self._applied = applied
+        self._gate = asyncio.Lock()
+        self._working_since: float | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._writer: Writer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -92,7 +100,7 @@ class Consumer:
             # whatever the task ended of was told by not_ready; the file is closed all the same
             await asyncio.gather(self._task, return_exceptions=True)
         if self._writer is not None:
-            await self._in_thread(self._writer.close)
+            await self.in_thread(self._writer.close)
         self._thread.shutdown()
 
     def not_ready(self) -> list[str]:
@@ -103,6 +111,8 @@ class Consumer:
                 return [f"the ledger stopped: {_first(failure)!r}"]
         if self._problem is not None:
             return [self._problem]
+        if self._working_since is not None and (silent_s := time.monotonic() - self._working_since) > _SILENT_S:
+            return [f"the ledger's database has not answered for {silent_s:.0f} s"]
         return [] if self._log.connected() else ["the event log does not answer"]
 
     def lag(self) -> int | None:
@@ -123,7 +133,7 @@ class Consumer:
         # looked at again after each fault: a database may come back as an older one
         await migrate(self._settings.database)
         if self._writer is None:
-            self._writer = await self._in_thread(self._open)
+            self._writer = await self.in_thread(self._open)
             self._problem = "the usage log is not being read yet"
         return self._writer
 
@@ -131,7 +141,7 @@ class Consumer:
         writer = self._make_writer()
         try:
             writer.open()
-            self._applied(writer.newest(_NEWEST))
+            self._warm(writer)
         except BaseException:
             writer.close()
             raise
@@ -161,7 +171,8 @@ class Consumer:
     async def _follow(self, writer: Writer) -> None:
         """Project until something is in the way, which is raised in a group."""
         async with asyncio.TaskGroup() as group:
-            checkpoint = await self._in_thread(writer.open)
+            async with self._gate:
+                checkpoint = await self.in_thread(writer.open)
             position = await self._log.position(LR_USAGE)
             if checkpoint is not None:
                 _compare(checkpoint, position)
@@ -196,7 +207,16 @@ class Consumer:
             next_at = loop.time() + _APART_S
             while len(messages) < _MESSAGES and not waiting.empty():
                 messages.append(waiting.get_nowait())
-            await self._apply(writer, messages)
+            async with self._gate:
+                await self._apply(writer, messages)
+
+    @contextlib.asynccontextmanager
+    async def still(self) -> AsyncGenerator[Writer, None]:
+        """Hold the ledger still, and give its writer, to be used in its thread; raises LedgerUnavailable."""
+        async with self._gate:
+            if self._writer is None or self._problem is not None:
+                raise LedgerUnavailable(self._problem or "the ledger is not open")
+            yield self._writer
 
     async def _watch(self) -> None:
         """Notice a log that went backwards while nothing new arrives, and how far it goes."""
@@ -229,7 +249,7 @@ class Consumer:
         await self._set_aside(writer, [message], Prepared([], broken, message.sequence))
 
     async def _take(self, writer: Writer, messages: Sequence[Recorded]) -> None:
-        prepared = await self._in_thread(lambda: self._prepare(writer, messages))
+        prepared = await self.in_thread(lambda: self._prepare(writer, messages))
         if prepared.broken:
             await self._set_aside(writer, messages, prepared)
         else:
@@ -249,18 +269,27 @@ class Consumer:
             if reason is not None:
                 log.error("usage message set aside", sequence=message.sequence, reason=reason)
                 await self._bury(CONSUMER, message, reason)
-        await self._in_thread(lambda: self._commit(writer, prepared))
+        await self.in_thread(lambda: self._commit(writer, prepared))
         self._moved(prepared)
 
     def _commit(self, writer: Writer, prepared: Prepared) -> None:
-        writer.commit(prepared, self._checkpoint.identity)
-        self._applied([entry.request for entry in prepared.fresh])
+        rolled = writer.commit(prepared, self._checkpoint.identity)
+        self._applied([entry.request for entry in prepared.fresh], rolled)
 
     def _moved(self, prepared: Prepared) -> None:
         self._checkpoint = Checkpoint(self._checkpoint.identity, max(self.sequence, prepared.sequence))
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Do something in the ledger's thread, where nothing else of it happens meanwhile."""
+
+        def timed() -> T:
+            self._working_since = time.monotonic()
+            try:
+                return work()
+            finally:
+                self._working_since = None
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
 
 
 def _compare(checkpoint: Checkpoint, position: Position) -> None:

@@ -1,11 +1,13 @@
 """What the ledger needs of a database, and where the two kinds of it differ."""
 
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from sqlalchemy import Engine, Table
 from sqlalchemy.engine import Connection
 
+from services.metrics.settings import Postgres
 from shared.kernel.errors import LocalRouterError
 
 Use = Literal["write", "read"]
@@ -25,6 +27,26 @@ class Database(Protocol):
     @property
     def place(self) -> str:
         """Where it is, in words that hold no secret."""
+        ...
+
+    @property
+    def where(self) -> Path | Postgres:
+        """The same, to be opened by somebody else."""
+        ...
+
+    def beside(self) -> "Database":
+        """Return the place beside this one where another ledger may be made."""
+        ...
+
+    def discard(self) -> None:
+        """Remove it, whatever it holds; raises LedgerUnavailable, OSError."""
+        ...
+
+    def become(self, other: "Database") -> None:
+        """Put what is at ``other`` in the place of what is here. Nobody may have either open.
+
+        Raises LedgerUnavailable, OSError: then all is as it was.
+        """
         ...
 
     def engine(self, use: Use) -> Engine:

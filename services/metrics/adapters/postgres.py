@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, create_engine
@@ -9,7 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.pool import StaticPool
 
-from services.metrics.adapters.database import LedgerUnavailable, RowsRefused, Use
+from services.metrics.adapters.database import Database, LedgerUnavailable, RowsRefused, Use
 from services.metrics.adapters.tables import BY_DAY, TABLES
 from services.metrics.settings import Postgres
 from shared.kernel.errors import StartRefused
@@ -51,6 +52,48 @@ class PostgresDatabase:
     def place(self) -> str:
         """The URL without its password."""
         return self._where.url
+
+    @property
+    def where(self) -> Postgres:
+        """The database, with its password."""
+        return self._where
+
+    def beside(self) -> "PostgresDatabase":
+        """Return another schema of this database."""
+        return PostgresDatabase(replace(self._where, schema=f"{self._where.schema}_rebuilt"))
+
+    def discard(self) -> None:
+        """Drop the schema; raises LedgerUnavailable."""
+        self._drop(self._where.schema)
+
+    def become(self, other: Database) -> None:
+        """Give another schema the name of this one; raises LedgerUnavailable.
+
+        Who is still reading the old tables ends in peace: a table is dropped when nobody uses it any more.
+        """
+        assert isinstance(other, PostgresDatabase)
+        old = f"{self._where.schema}_replaced"
+        self._drop(old)
+        try:
+            with self._connect() as connection, connection.transaction():
+                for name, new in ((self._where.schema, old), (other.where.schema, self._where.schema)):
+                    statement = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
+                    connection.execute(statement.format(sql.Identifier(name), sql.Identifier(new)))
+        except psycopg.Error as error:
+            raise self._sorted(error) from error
+        self._drop(old)
+
+    def _drop(self, schema: str) -> None:
+        try:
+            with self._connect() as connection:
+                asked = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relispartition"
+                parts = connection.execute(f"{asked} AND relkind = 'r'".encode(), [schema]).fetchall()
+                # one by one: all in one transaction would be more locks than a server has
+                for (part,) in parts:
+                    connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(schema, part)))
+                connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+        except psycopg.Error as error:
+            raise self._sorted(error) from error
 
     def engine(self, use: Use) -> Engine:
         """Return an engine of one connection.

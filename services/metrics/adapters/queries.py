@@ -52,6 +52,15 @@ class SqlLedger:
         """Return one request's record, by its id or, the newest of them, by the id that the caller gave it."""
         return await self._ask(lambda engine: _request(engine, request_id))
 
+    async def between(self, work: Callable[[], None]) -> None:
+        """Do something to the ledger while nobody has it open for reading."""
+
+        def closed() -> None:
+            self._close()
+            work()
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, closed)
+
     async def start(self) -> None:
         """Nothing to begin: the file is opened by the first question."""
 

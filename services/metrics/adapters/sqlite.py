@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError
 from sqlalchemy.pool import StaticPool
 
-from services.metrics.adapters.database import Use
+from services.metrics.adapters.database import Database, Use
 from services.metrics.adapters.tables import TABLES
 from shared.kernel.errors import StartRefused
 
@@ -37,6 +37,32 @@ class Sqlite:
     def place(self) -> str:
         """The file."""
         return str(self._path)
+
+    @property
+    def where(self) -> Path:
+        """The file's path."""
+        return self._path
+
+    def beside(self) -> "Sqlite":
+        """Return a file beside this one."""
+        return Sqlite(self._path.with_name(f"{self._path.name}.rebuilt"))
+
+    def discard(self) -> None:
+        """Remove the file; raises OSError."""
+        self._drop_log()
+        self._path.unlink(missing_ok=True)
+
+    def become(self, other: Database) -> None:
+        """Put another file in the place of this one; raises OSError."""
+        assert isinstance(other, Sqlite)
+        # A log of transactions that outlives its file would be read into the new one. What it holds is lost with the
+        # old file anyway, and should that stay after all, is read from the events again.
+        self._drop_log()
+        other.where.replace(self._path)
+
+    def _drop_log(self) -> None:
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def engine(self, use: Use) -> Engine:
         """Return an engine of one connection; the folder is made when missing.

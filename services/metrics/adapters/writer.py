@@ -1,6 +1,6 @@
 """The one writer of the ledger: rows, counters, access log lengths and the checkpoint change in one transaction."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -58,14 +58,15 @@ class Writer:
         *,
         stream: str,
         clock: Clock,
-        access_log: AccessLog,
+        access_log: AccessLog | None,
         line: Callable[[UsageRecord], bytes],
         same: Callable[[bytes, bytes], bool],
         another: Callable[[str], str],
         read: Callable[[bytes], Entry],
     ) -> None:
         """``read`` gives the rows of a stored record, ``line`` writes one for the access log; ``same`` tells whether
-        two records of one id say the same, and ``another`` why a second one is set aside."""
+        two records of one id say the same, and ``another`` why a second one is set aside. ``access_log`` None: this
+        is a copy of a ledger, whose lines are written already."""
         self.counters = Counters()
         self._database = database
         self._engine = database.engine("write")
@@ -91,11 +92,8 @@ class Writer:
             self.counters = Counters({tuple(msgspec.json.decode(series)): int(value) for series, value in counts})
             lengths = connection.execute(select(ACCESS_FILES.c.day, ACCESS_FILES.c.bytes))
             self._lengths = {day: length for day, length in lengths}  # noqa: C416  a result with keys() is no mapping
-            self._forget_old_days(connection)
-            for day, committed in list(self._lengths.items()):
-                if not self._access_log.is_whole(day, committed):
-                    self._lengths[day] = self._append(connection, day, b"", committed)
-                    self._upsert(connection, ACCESS_FILES, [(day, self._lengths[day])])
+            if self._access_log is not None:
+                self._restore(connection, self._access_log)
             checkpoint = self._checkpoint(connection)
             self._roll_up_older(connection)
         self._rollups.committed()
@@ -142,7 +140,8 @@ class Writer:
         delta = self.counters.tally(prepared.fresh, rolled, dead_letters=len(prepared.broken))
         with self._transaction() as connection:
             # before the rows: a file that has to be made again is made from those of earlier transactions
-            lengths = self._write_access_log(connection, prepared.fresh)
+            files = self._access_log
+            lengths = {} if files is None else self._write_access_log(connection, files, prepared.fresh)
             if prepared.fresh:
                 self._database.insert(connection, REQUESTS, [astuple(entry.request) for entry in prepared.fresh])
                 self._database.insert(
@@ -162,8 +161,19 @@ class Writer:
         self._lengths.update(lengths)
         return rolled
 
+    def all_rows(self, table: Table) -> list[tuple[Any, ...]]:
+        """Return everything that a (small) table holds. Raises LedgerUnavailable."""
+        with self._transaction() as connection:
+            return [tuple(row) for row in connection.execute(select(*table.c))]
+
+    def put(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Let a (small) table hold ``rows`` and nothing else. Raises LedgerUnavailable."""
+        with self._transaction() as connection:
+            connection.execute(delete(table))
+            self._upsert(connection, table, rows)
+
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the database, which ``open`` opens again."""
         self._engine.dispose()
 
     def _count(self, series: Series) -> int:
@@ -190,22 +200,30 @@ class Writer:
                     stored = select(RECORDS.c.record).where(RECORDS.c.id == row.id, RECORDS.c.day == row.day)
                     yield identity, connection.execute(stored).scalar_one()
 
-    def _write_access_log(self, connection: Connection, fresh: list[Entry]) -> dict[str, int]:
-        if self._access_log.oldest() != self._oldest:
-            self._forget_old_days(connection)
+    def _restore(self, connection: Connection, files: AccessLog) -> None:
+        self._forget_old_days(connection, files)
+        for day, committed in list(self._lengths.items()):
+            if not files.is_whole(day, committed):
+                self._lengths[day] = self._append(connection, files, day, b"", committed)
+                self._upsert(connection, ACCESS_FILES, [(day, self._lengths[day])])
+
+    def _write_access_log(self, connection: Connection, files: AccessLog, fresh: list[Entry]) -> dict[str, int]:
+        if files.oldest() != self._oldest:
+            self._forget_old_days(connection, files)
         by_day: dict[str, bytearray] = {}
         for entry in fresh:
             if entry.request.day >= self._oldest:
                 by_day.setdefault(entry.request.day, bytearray()).extend(entry.line)
         lengths = {
-            day: self._append(connection, day, bytes(lines), self._lengths.get(day, 0)) for day, lines in by_day.items()
+            day: self._append(connection, files, day, bytes(lines), self._lengths.get(day, 0))
+            for day, lines in by_day.items()
         }
         if lengths:
             self._upsert(connection, ACCESS_FILES, list(lengths.items()))
         return lengths
 
-    def _append(self, connection: Connection, day: str, data: bytes, committed: int) -> int:
-        return self._access_log.append(day, data, committed, lambda: self._lines(connection, day))
+    def _append(self, connection: Connection, files: AccessLog, day: str, data: bytes, committed: int) -> int:
+        return files.append(day, data, committed, lambda: self._lines(connection, day))
 
     def _lines(self, connection: Connection, day: str) -> Iterator[bytes]:
         column = REQUESTS.c
@@ -233,13 +251,15 @@ class Writer:
             self._rollups.write(connection, roll(self._read(raw) for (raw,) in connection.execute(asked)))
             self._rollups.committed()
 
-    def _forget_old_days(self, connection: Connection) -> None:
-        self._oldest = self._access_log.oldest()
-        self._access_log.sweep()
+    def _forget_old_days(self, connection: Connection, files: AccessLog) -> None:
+        self._oldest = files.oldest()
+        files.sweep()
         connection.execute(delete(ACCESS_FILES).where(ACCESS_FILES.c.day < self._oldest))
         self._lengths = {day: length for day, length in self._lengths.items() if day >= self._oldest}
 
-    def _upsert(self, connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+    def _upsert(self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
         self._database.upsert(connection, table, rows)
 
     def _coming(self) -> set[str]:

@@ -8,6 +8,8 @@ import msgspec
 from fastapi import FastAPI, Query
 
 from services.metrics.api.explanation import ExplainedRequest, explained_request
+from services.metrics.api.rebuild import Rebuilder, add_rebuild
+from services.metrics.api.recent import Recent, add_recent
 from services.metrics.api.reprice import Reprice, add_reprice
 from services.metrics.api.shapes import RequestShape, Sums, UsageAnswer, UsageItem, request_shape, sums
 from services.metrics.domain.questions import GROUPS, Filter, GroupBy, GroupKey, Ledger
@@ -41,12 +43,14 @@ _Interval = Annotated[
 Explain = Callable[[UsageRecord], Awaitable[Explanation | None]]
 
 
-def admin(ledger: Ledger, explain: Explain, reprice: Reprice) -> FastAPI:
-    """Return the application that serves ``/admin/v1/usage``, ``/admin/v1/requests`` and ``/admin/v1/reprice``."""
+def admin(ledger: Ledger, explain: Explain, reprice: Reprice, recent: Recent, rebuild: Rebuilder) -> FastAPI:
+    """Return the application that serves usage, requests, repricing, the last day, and rebuilding."""
     app = admin_app("LocalRouter usage")
     _add_usage(app, ledger)
     _add_requests(app, ledger, explain)
     add_reprice(app, reprice, _filter)
+    add_recent(app, recent)
+    add_rebuild(app, rebuild)
     return app
 
 

@@ -20,14 +20,14 @@ routers list | routers show | routers create | routers update | routers preview 
 providers list | providers add | providers show | providers update | providers test | providers credential set
 providers credential remove | providers enable | providers disable | providers remove | providers login
 secrets rotate | secrets to-keyring
-models list | models refresh | models price | chat | usage | reprice | requests list | requests show
+models list | models refresh | models price | chat | usage | reprice | rebuild | requests list | requests show
 config check | config show | config path | config schema
 """
 LATER = """
 upgrade | models alias a b
 events --follow | export | plan -f x | apply -f x
 history | rollback --to 3 | admin-tokens list | admin-tokens create | admin-tokens revoke
-limits KEY | audit verify | backup FILE | restore FILE | rebuild ledger | dead-letters list | dead-letters replay
+limits KEY | audit verify | backup FILE | restore FILE | dead-letters list | dead-letters replay
 up --workers 2 | keys create --limit requests=60/1m | keys update x --limit requests=60/1m
 """
 
