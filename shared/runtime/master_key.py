@@ -17,7 +17,7 @@ import structlog
 from shared.kernel.errors import StartRefused
 from shared.kernel.secrets import KEY_BYTES
 from shared.runtime import os_keyring
-from shared.runtime.atomic_file import write_atomically
+from shared.runtime.atomic_file import locked, write_atomically
 from shared.runtime.store_key import KEY_FILE
 
 VARIABLE: Final = "LOCALROUTER_MASTER_KEY"
@@ -32,8 +32,10 @@ log = structlog.get_logger("master_key")
 class MasterKeys:
     """The ring of master keys, and the place where it is kept."""
 
-    def __init__(self, read: Callable[[], Sequence[bytes]], write: Callable[[Sequence[bytes]], None] | None) -> None:
-        """``write`` None: the place is not ours to change."""
+    def __init__(
+        self, read: Callable[[], Sequence[bytes]], write: Callable[[Sequence[bytes], Sequence[bytes]], None] | None
+    ) -> None:
+        """``write`` takes what to keep and instead of what; None: the place is not ours to change."""
         self._read = read
         self._write = write
         self._ring = tuple(read())
@@ -52,11 +54,12 @@ class MasterKeys:
         """Whether another key can be put in their place."""
         return self._write is not None
 
-    async def keep(self, ring: Sequence[bytes]) -> None:
-        """Put ``ring`` in their place in one step; raises StartRefused where it cannot be written."""
+    async def keep(self, ring: Sequence[bytes], *, instead_of: Sequence[bytes]) -> None:
+        """Put ``ring`` in their place in one step; raises StartRefused where it cannot be written, or where something
+        else is there by now: a key that another process put there is never lost."""
         if self._write is None:
             raise StartRefused(f"the master key is given by ${VARIABLE}: it can only be changed there")
-        await asyncio.to_thread(self._write, ring)
+        await asyncio.to_thread(self._write, ring, instead_of)
         self._ring = tuple(ring)
 
 
@@ -92,14 +95,18 @@ def move_to_keyring(home: Path) -> None:
     Killed at any point, the file holds the keys or says where they are.
     """
     path = home / FILE
-    text = _text(path)
-    if text.startswith(_POINTER):
-        return
-    _parse(text, str(path))
-    entry = os.urandom(8).hex()
-    if not os_keyring.store(entry, text):
-        raise StartRefused("there is no keyring that can be used here: the master key stays where it is")
-    write_atomically(path, f"{_POINTER}{entry}\n".encode())
+    try:
+        with locked(path):
+            text = _text(path)
+            if text.startswith(_POINTER):
+                return
+            _parse(text, str(path))
+            entry = os.urandom(8).hex()
+            if not os_keyring.store(entry, text):
+                raise StartRefused("there is no keyring that can be used here: the master key stays where it is")
+            write_atomically(path, f"{_POINTER}{entry}\n".encode())
+    except OSError as error:
+        raise StartRefused(f"the master key in {path} cannot be moved: {error.strerror}") from error
 
 
 def _in_file(path: Path) -> MasterKeys:
@@ -118,14 +125,16 @@ def _in_file(path: Path) -> MasterKeys:
             )
         return _parse(kept, f"the keyring, entry {entry!r}")
 
-    def write(ring: Sequence[bytes]) -> None:
-        text = _text(path)
-        if text.startswith(_POINTER):
-            if not os_keyring.store(text[len(_POINTER) :], _printed(ring)):
-                raise StartRefused("the keyring does not take another master key: unlock it")
-            return
+    def write(ring: Sequence[bytes], instead_of: Sequence[bytes]) -> None:
         try:
-            write_atomically(path, f"{_printed(ring)}\n".encode())
+            with locked(path):
+                if tuple(read()) != tuple(instead_of):
+                    raise StartRefused(f"the master key of {path} was replaced by somebody else meanwhile")
+                text = _text(path)
+                if not text.startswith(_POINTER):
+                    write_atomically(path, f"{_printed(ring)}\n".encode())
+                elif not os_keyring.store(text[len(_POINTER) :], _printed(ring)):
+                    raise StartRefused("the keyring does not take another master key: unlock it")
         except OSError as error:
             raise StartRefused(f"the master key in {path} cannot be replaced: {error.strerror}") from error
 

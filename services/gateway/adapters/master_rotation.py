@@ -6,6 +6,7 @@ two goes on from there.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from shared.log.secrets import rewrap_all
 from shared.runtime.master_key import VARIABLE, MasterKeys
 
 LEASE: Final = "master-rotation"
+_WAIT_S: Final = 15.0
+"""Longer than the lease of one that was killed lives."""
 log = structlog.get_logger("gateway")
 
 
@@ -48,7 +51,8 @@ class MasterRotation:
         clock: Clock,
         rewrap_more: Callable[[Sequence[bytes]], object] = lambda _: None,
     ) -> None:
-        """``rewrap_more`` wraps by the first of a ring what is sealed elsewhere than among the secrets."""
+        """``holder`` names this process to the lease, and its former self that was killed; ``rewrap_more`` wraps by the
+        first of a ring what is sealed elsewhere than among the secrets."""
         self._keys = keys
         self._secrets = secrets
         self._leases = leases
@@ -56,11 +60,21 @@ class MasterRotation:
         self._clock = clock
         self._rewrap_more = rewrap_more
         self._turn = asyncio.Lock()
+        self._going_on: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Go on with a rotation that was cut short."""
-        if len(self._keys.ring()) < 2:
-            return
+        """Go on with a rotation that was cut short, in the background."""
+        if len(self._keys.ring()) > 1:
+            self._going_on = asyncio.create_task(self._go_on(), name="master rotation")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._going_on is not None:
+            self._going_on.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._going_on
+
+    async def _go_on(self) -> None:
         try:
             outcome = await self._alone(self._finish)
             if isinstance(outcome, Refusal):
@@ -68,21 +82,21 @@ class MasterRotation:
         except LocalRouterError as error:
             log.warning("the master key's rotation is open and does not go on", error=str(error))
 
-    async def stop(self) -> None:
-        """Nothing to end."""
-
     async def rotate(self) -> Rotated | Refusal:
         """Replace the master key; raises SealBroken, StartRefused, LogError: then it is open, and goes on later."""
         return await self._alone(self._replace)
 
     async def _alone(self, act: Callable[[], Awaitable[Rotated | Refusal]]) -> Rotated | Refusal:
         async with self._turn:
-            lease = Lease(self._leases, LEASE, self._holder, clock=self._clock)
+            ours = asyncio.Event()
+            lease = Lease(self._leases, LEASE, self._holder, clock=self._clock, gained=lambda _: ours.set())
             await lease.start()
             try:
-                if not lease.held:
-                    return Refusal("rotation_running", "another process rotates the master key at this moment")
+                async with asyncio.timeout(_WAIT_S):
+                    await ours.wait()
                 return await act()
+            except TimeoutError:
+                return Refusal("rotation_running", "another process rotates the master key at this moment")
             finally:
                 await lease.stop()
 
@@ -98,7 +112,8 @@ class MasterRotation:
                 f"the master key is given by ${VARIABLE}: set it to the new key and the old one, with a space between"
                 " them, and start again; then rotate; then take the old one away",
             )
-        await self._keys.keep([os.urandom(KEY_BYTES), (await self._keys.again())[0]])
+        ring = await self._keys.again()
+        await self._keys.keep([os.urandom(KEY_BYTES), *ring], instead_of=ring)
         return await self._finish()
 
     async def _finish(self) -> Rotated:
@@ -106,7 +121,7 @@ class MasterRotation:
         ring = await self._keys.again()
         rewrapped = await self._rewrap(ring)
         if self._keys.ours:
-            await self._keys.keep(ring[:1])
+            await self._keys.keep(ring[:1], instead_of=ring)
             rewrapped += await self._rewrap(ring)  # what somebody sealed who had just read the older ring
         log.info("the master key was rotated", master=key_id(ring[0]), rewrapped=rewrapped)
         return Rotated(key_id(ring[0]), rewrapped)

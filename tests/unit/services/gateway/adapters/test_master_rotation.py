@@ -1,3 +1,4 @@
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -5,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from services.gateway.adapters.master_rotation import MasterRotation, Rotated
-from shared.kernel.errors import LogUnavailable, Refusal, SealBroken
+from shared.kernel.errors import LogUnavailable, Refusal, SealBroken, StartRefused
 from shared.kernel.secrets import key_id
 from shared.log.memory import MemoryLog
-from shared.log.port import LEASES, SECRETS, Bucket
+from shared.log.port import LEASES, SECRETS, Bucket, Entry
 from shared.log.secrets import SecretStore
 from shared.runtime.clock import SYSTEM_CLOCK
 from shared.runtime.master_key import MasterKeys, load_master_keys
@@ -132,19 +133,27 @@ async def test_killed_at_each_step_everything_is_readable_and_the_next_start_goe
         else:
             break
         resumed = load_master_keys(house.home, {})
-        await house.rotation(resumed).start()
+        await _gone_on(house.rotation(resumed), resumed)
         await house.all_readable()
         assert len(load_master_keys(house.home, {}).ring()) == 1
     assert step > 6
+
+
+async def _gone_on(rotation: MasterRotation, keys: MasterKeys) -> None:
+    await rotation.start()
+    async with asyncio.timeout(10):
+        while len(keys.ring()) > 1:  # noqa: ASYNC110  a file tells nobody
+            await asyncio.sleep(0.005)
+    await rotation.stop()
 
 
 def _fused(home: Path, fuse: Fuse) -> MasterKeys:
     keys = load_master_keys(home, {})
     plain = keys.keep
 
-    async def keep(ring: Sequence[bytes]) -> None:
+    async def keep(ring: Sequence[bytes], *, instead_of: Sequence[bytes]) -> None:
         fuse.before()
-        await plain(ring)
+        await plain(ring, instead_of=instead_of)
         fuse.after()
 
     keys.keep = keep
@@ -156,7 +165,7 @@ async def test_a_log_that_goes_away_leaves_the_rotation_open_and_the_next_one_en
     await house.fill()
     rotation = house.rotation(house.keys)
 
-    async def away() -> None:
+    async def away() -> list[Entry]:
         raise LogUnavailable("away")
 
     bucket = house.log.bucket(SECRETS)
@@ -189,12 +198,27 @@ async def test_a_given_key_is_wrapped_anew_but_never_replaced(tmp_path: Path) ->
     assert await SecretStore(log.bucket(SECRETS), new).get("s", context="c") == b"x"
 
 
-async def test_two_rotations_do_not_run_at_once(tmp_path: Path) -> None:
+async def test_two_rotations_do_not_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.adapters.master_rotation._WAIT_S", 0.1)
     house = House(tmp_path)
-    other = house.rotation(house.keys)
-    lease = house.log.bucket(LEASES)
-    await lease.put("master-rotation", b'{"holder":"another","epoch":1,"ttl_s":10.0}')
-    refused = await other.rotate()
+    await house.log.bucket(LEASES).put("master-rotation", b'{"holder":"another","epoch":1,"ttl_s":10.0}')
+    refused = await house.rotation(house.keys).rotate()
     assert isinstance(refused, Refusal)
     assert refused.code == "rotation_running"
     assert len(house.keys.ring()) == 1
+
+
+async def test_one_that_was_killed_in_its_rotation_goes_on_at_once(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    await house.log.bucket(LEASES).put("master-rotation", b'{"holder":"me","epoch":1,"ttl_s":10.0}')
+    assert isinstance(await house.rotation(house.keys).rotate(), Rotated)
+
+
+async def test_a_key_that_another_process_put_there_is_never_lost(tmp_path: Path) -> None:
+    late = load_master_keys(tmp_path, {})
+    before = late.ring()
+    other = load_master_keys(tmp_path, {})
+    await other.keep([os.urandom(32)], instead_of=before)
+    with pytest.raises(StartRefused, match="somebody else"):
+        await late.keep([os.urandom(32), *before], instead_of=before)
+    assert load_master_keys(tmp_path, {}).ring() == other.ring()
