@@ -61,7 +61,7 @@ def log_health() -> Dashboard:
     ]
     waiting = [
         lines(
-            "Ledger behind the log",
+            "Ledger behind the log over time",
             "short",
             "Messages, each of up to 256 records.",
             [("messages", "sum(localrouter_projection_lag_events)")],
@@ -73,7 +73,7 @@ def log_health() -> Dashboard:
             [("{{instance}}", "localrouter_outbox_bytes")],
         ),
         lines("Records not in the log yet", "short", "By gateway.", [("{{instance}}", "localrouter_outbox_records")]),
-        lines("Log away", "s", "By gateway.", [("{{instance}}", "localrouter_log_away_seconds")]),
+        lines("Log away over time", "s", "By gateway.", [("{{instance}}", "localrouter_log_away_seconds")]),
     ]
     aside = [
         rows(

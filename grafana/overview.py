@@ -4,11 +4,12 @@ from typing import Final
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from grafana.parts import IN_RANGE, amounts, board, figure, filled, lines, quantile, rows, sum_by
+from grafana.parts import ASKED, IN_RANGE, amounts, board, figure, filled, lines, quantile, rows, sum_by
 
 _DURATION: Final = "localrouter_request_duration_seconds"
 _TTFT: Final = "localrouter_time_to_first_token_seconds"
 _OVERHEAD: Final = "localrouter_gateway_overhead_seconds"
+_SHARES: Final = (0.5, 0.95, 0.99)
 _GROUPED: Final = "FROM ledger.rollups r JOIN ledger.rollup_groups g ON g.id = r.group_id"
 
 
@@ -105,20 +106,20 @@ def overview() -> Dashboard:
         lines(
             "Duration",
             "s",
-            "From a request's arrival to its end.",
-            [(f"P{round(share * 100)}", quantile(share, _DURATION)) for share in (0.5, 0.95, 0.99)],
+            "From a request's arrival to its end, refused ones left out.",
+            [(f"P{round(share * 100)}", quantile(share, _DURATION, where=ASKED)) for share in _SHARES],
         ),
         lines(
             "Time to first token",
             "s",
             "From a request's arrival to its first content.",
-            [(f"P{round(share * 100)}", quantile(share, _TTFT)) for share in (0.5, 0.95, 0.99)],
+            [(f"P{round(share * 100)}", quantile(share, _TTFT)) for share in _SHARES],
         ),
         lines(
             "What LocalRouter itself takes",
             "s",
             "Duration less the time of waiting for vendors.",
-            [(f"P{round(share * 100)}", quantile(share, _OVERHEAD)) for share in (0.5, 0.95, 0.99)],
+            [(f"P{round(share * 100)}", quantile(share, _OVERHEAD)) for share in _SHARES],
         ),
         lines(
             "Success over time",

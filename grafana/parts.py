@@ -22,6 +22,9 @@ END"""
 """Minutes up to a day, hours up to a month, days beyond."""
 IN_RANGE: Final = f"start BETWEEN $__unixEpochFrom() AND $__unixEpochTo() AND {FITTING}"
 
+ASKED: Final = '{provider!=""}'
+"""Of requests that some model was asked for."""
+
 Format = Literal["table", "time_series"]
 Colours = Mapping[str, tuple[str, str]]
 """Text and colour by value."""
@@ -192,9 +195,10 @@ def sum_by(labels: str, metric: str, *, where: str = "") -> str:
     return f"sum{by} (rate({metric}{where}[$__rate_interval]))"
 
 
-def quantile(share: float, histogram: str, by: str = "") -> str:
+def quantile(share: float, histogram: str, by: str = "", where: str = "") -> str:
     """Return a quantile of a histogram, over all or by label."""
-    return f"histogram_quantile({share}, {sum_by(f'le, {by}' if by else 'le', f'{histogram}_bucket')})"
+    counted = sum_by(f"le, {by}" if by else "le", f"{histogram}_bucket", where=where)
+    return f"histogram_quantile({share}, {counted})"
 
 
 Panels = Sequence[tuple[str, Sequence[Any]]]

@@ -4,7 +4,7 @@ from typing import Final
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from grafana.parts import IN_RANGE, amounts, board, filled, lines, quantile, rows, states, sum_by
+from grafana.parts import ASKED, IN_RANGE, amounts, board, filled, lines, quantile, rows, states, sum_by
 
 _DURATION: Final = "localrouter_request_duration_seconds"
 _TTFT: Final = "localrouter_time_to_first_token_seconds"
@@ -82,10 +82,13 @@ def providers() -> Dashboard:
             "Duration P95",
             "s",
             "Of requests, by who answered.",
-            [("{{provider}}", quantile(0.95, _DURATION, "provider"))],
+            [("{{provider}}", quantile(0.95, _DURATION, "provider", ASKED))],
         ),
         lines(
-            "Time to first token P95", "s", "By who answered.", [("{{provider}}", quantile(0.95, _TTFT, "provider"))]
+            "Time to first token P95",
+            "s",
+            "By who answered.",
+            [("{{provider}}", quantile(0.95, _TTFT, "provider", ASKED))],
         ),
     ]
     spent = [
