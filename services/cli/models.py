@@ -4,11 +4,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from services.cli.client import Admin
-from services.cli.errors import CommandFailed, Exit, not_there_yet
+from services.cli.client import Admin, segment
+from services.cli.errors import CommandFailed, Exit
 from services.cli.output import Json, counted, plain, print_json, print_table, say
 
 app = typer.Typer(help="Models: what can be asked for, and what it costs.", no_args_is_help=True)
+_ALIASES: Final = "models/aliases"
 _PRICES: Final = "models/prices"
 
 
@@ -49,10 +50,29 @@ def refresh_models(json: Json = False) -> None:
     say(f"{counted(answer.data['models'], 'model')} at {counted(answer.data['providers'], 'provider')}.")
 
 
-@app.command("alias", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def alias() -> None:
-    """Not there yet."""
-    raise not_there_yet("`localrouter models alias`")
+@app.command("alias")
+def alias(
+    name: Annotated[str | None, typer.Argument(help="The name; none: list them.")] = None,
+    model: Annotated[str | None, typer.Argument(help="PROVIDER/MODEL that it leads to.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the name away.")] = False,
+    json: Json = False,
+) -> None:
+    """Give a model a name, take it away, or list the names."""
+    if (remove and name is None) or (name is not None and remove == (model is not None)):
+        raise CommandFailed(Exit.USAGE, "give NAME PROVIDER/MODEL, or NAME --remove, or nothing to list the names")
+    admin = Admin()
+    if name is None:
+        answer = admin.pages(_ALIASES)
+    elif remove:
+        answer = admin.delete(f"{_ALIASES}/{segment(name)}")
+    else:
+        answer = admin.send("PUT", f"{_ALIASES}/{segment(name)}", {"model": model})
+    if json:
+        print_json(answer.text or "{}")
+    elif name is None:
+        print_table(("name", "model"), ([item["name"], item["model"]] for item in answer.data["items"]))
+    else:
+        say(f"{name} leads nowhere any more." if remove else f"{name} leads to {model}.")
 
 
 @app.command("price")

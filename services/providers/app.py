@@ -25,6 +25,7 @@ from services.providers.adapters.upstream import Upstream
 from services.providers.adapters.vendor_api import VendorApi
 from services.providers.api.complete import complete_app
 from services.providers.domain.ports import Secrets
+from services.providers.projections.aliases import AliasesFold
 from services.providers.projections.health import HealthFold
 from services.providers.projections.prices import PricesFold
 from services.providers.projections.providers import ProvidersFold, provider_of
@@ -87,6 +88,8 @@ def build(
     health = HealthBoard(fold, last, teller, credentials, clock=clock, leads=lambda: lease.held)
     price_fold = PricesFold()
     price_runner = FoldRunner(log, price_fold, snapshots=snapshots)
+    aliases = AliasesFold()
+    alias_runner = FoldRunner(log, aliases, snapshots=snapshots)
     prices = PriceKeeper(price_fold, price_runner, aggregates, clock)
     catalog = CatalogKeeper(
         fold,
@@ -94,6 +97,7 @@ def build(
         PublicPrices(settings.home / "price-book.json", clock),
         prices,
         log,
+        aliases=aliases.of,
         built_in=LISTED if offered else None,
         interval_s=settings.catalog_interval_s,
         clock=clock,
@@ -150,6 +154,8 @@ def build(
                 probes=prober,
                 catalog=catalog,
                 prices=prices,
+                aliases=aliases,
+                alias_reached=alias_runner.reached,
                 credentials=credentials,
                 discovery=Discovery(api),
                 oauth=OAuthDesk(SignIns(oauth, clock), sessions, clock=clock, new_id=new_id),
@@ -162,6 +168,7 @@ def build(
             *runner.problems(),
             *fold.frozen(),
             *price_runner.problems(),
+            *alias_runner.problems(),
             *price_fold.frozen(),
             *catalog.problems(),
             *follower.problems(),
@@ -187,6 +194,7 @@ def build(
             runner,
             follower,
             price_runner,
+            alias_runner,
             teller,
             health,
             lease,

@@ -90,6 +90,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_version: str | None = None
     performance_class: int | None = None
     """The vendor's own ranking of the model where its parameter count is unknown: larger is more capable."""
+    aliases: tuple[str, ...] = ()
+    """Names without a slash that the operator gave it."""
 
 
 class ProviderCatalog(msgspec.Struct, frozen=True, kw_only=True):

@@ -305,3 +305,20 @@ class NameFreed(EventData, frozen=True, kw_only=True):
     kind: str
     name: str
     owner: str
+
+
+@event("alias.set")
+class AliasSet(EventData, frozen=True, kw_only=True):
+    """A model can be asked for by a name of the operator's."""
+
+    alias_id: str
+    name: str
+    model: str
+    """``<provider slug>/<native id>``."""
+
+
+@event("alias.removed")
+class AliasRemoved(EventData, frozen=True, kw_only=True):
+    """The name leads nowhere any more."""
+
+    alias_id: str

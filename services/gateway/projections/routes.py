@@ -61,6 +61,7 @@ class Catalog:
         self._providers: dict[str, ProviderCatalog] = {}
         self._models: dict[str, Model] = {}
         self._by_native_id: dict[str, list[Model]] = {}
+        self._by_alias: dict[str, list[Model]] = {}
         self._broken: dict[str, str] = {}
 
     def apply(self, entry: Entry) -> None:
@@ -83,8 +84,8 @@ class Catalog:
         return self._models.get(model_id)
 
     def named(self, native_id: str) -> list[Model]:
-        """Return the models that some vendor knows by this id."""
-        return self._by_native_id.get(native_id, [])
+        """Return the model that has this alias, else the models that some vendor knows by this id."""
+        return self._by_alias.get(native_id) or self._by_native_id.get(native_id, [])
 
     def all(self) -> Iterable[Model]:
         """Return every model, sorted by id."""
@@ -104,6 +105,7 @@ class Catalog:
         self._by_native_id = {}
         for model in self._models.values():
             self._by_native_id.setdefault(model.native_id, []).append(model)
+        self._by_alias = {alias: [model] for model in self._models.values() for alias in model.aliases}
 
 
 class Health:

@@ -85,6 +85,7 @@ class CatalogKeeper:
         costs: Costs,
         log_: EventLog,
         *,
+        aliases: Callable[[str], tuple[str, ...]],
         built_in: Listed | None,
         interval_s: float,
         clock: Clock,
@@ -94,6 +95,7 @@ class CatalogKeeper:
         self._api = api
         self._lists = lists
         self._costs = costs
+        self._aliases = aliases
         self._bucket = log_.bucket(CATALOG)
         self._built_in = built_in
         self._interval_s = interval_s
@@ -185,7 +187,7 @@ class CatalogKeeper:
             log.info("models not listed", provider=view.spec.slug, why=str(error))
             known = self._known.get(view.id)
             if known is not None and known.models and known.provider == view.spec.slug:
-                return settled(known.models, view.spec, self._costs_of(view)), True
+                return settled(known.models, view.spec, self._costs_of(view), self._aliases), True
             listed, stale = [], not view.spec.options.models
         listed += [Listed(native_id=name) for name in view.spec.options.models]
         listed = list({item.native_id: item for item in reversed(listed)}.values())
@@ -197,6 +199,7 @@ class CatalogKeeper:
             vendor=vendor,
             windows=windows,
             costs=self._costs_of(view),
+            aliases=self._aliases,
         )
         return models, stale
 
@@ -219,7 +222,9 @@ class CatalogKeeper:
         for view in self._fold.all():
             known = self._known.get(view.id)
             if known is not None and view.spec.enabled and known.provider == view.spec.slug:
-                await self._put(view, settled(known.models, view.spec, self._costs_of(view)), known.stale)
+                await self._put(
+                    view, settled(known.models, view.spec, self._costs_of(view), self._aliases), known.stale
+                )
 
     async def _list(self, view: ProviderView) -> list[Listed]:
         vendor = VENDORS[view.spec.vendor]

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import FastAPI, Query
 
+from services.providers.api.aliases import add_aliases
 from services.providers.api.ports import Desk
 from services.providers.api.prices import add_prices, usd
 from services.providers.api.schemas import ModelOut, RefreshOut, VendorOut, model_out, vendor_out
@@ -20,6 +21,7 @@ VENDORS_PATH: Final = f"{PREFIX}/vendors"
 def add_models(app: FastAPI, desk: Desk) -> None:
     """Add the routes to ``app``."""
     add_prices(app, desk)
+    add_aliases(app, desk)
 
     @app.get(MODELS, summary="List models")
     async def list_models(

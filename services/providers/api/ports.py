@@ -11,6 +11,7 @@ from services.providers.domain.health import Probed
 from services.providers.domain.ports import Secrets
 from services.providers.domain.search import ModelIndex
 from services.providers.domain.standing import Standing
+from services.providers.projections.aliases import AliasesFold
 from services.providers.projections.providers import ProvidersFold, ProviderView
 from shared.contracts.catalog import BreakerState, HealthState, Prices
 from shared.contracts.config import ProviderSpec
@@ -115,6 +116,9 @@ class Desk:
     probes: ProbeDesk
     catalog: CatalogDesk
     prices: PriceDesk
+    aliases: AliasesFold
+    alias_reached: Callable[[int], Awaitable[None]]
+    """Waits until ``aliases`` holds a stream sequence of ``LR_CONFIG``."""
     credentials: CredentialDesk
     discovery: DiscoveryDesk
     oauth: OAuthDesk

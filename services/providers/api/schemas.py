@@ -190,6 +190,7 @@ class ModelOut(BaseModel):
     prices: PricesOut | None
     price_source: str | None
     price_version: str | None
+    aliases: list[str]
     local: bool
     health: Literal["unknown", "healthy", "degraded", "unhealthy"]
 
@@ -295,6 +296,7 @@ def model_out(model: Model, health: Any) -> ModelOut:
         prices=None if model.prices is None else prices_out(model.prices),
         price_source=model.price_source,
         price_version=model.price_version,
+        aliases=list(model.aliases),
         local=model.local,
         health=health,
     )

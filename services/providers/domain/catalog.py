@@ -325,6 +325,8 @@ def _billions(value: object) -> float | None:
 
 Costs = Callable[[str], Priced | None]
 """What a model costs, by native id; None: nobody knows."""
+Aliases = Callable[[str], tuple[str, ...]]
+"""The operator's names of a model, by its id."""
 
 
 def catalogued(
@@ -335,6 +337,7 @@ def catalogued(
     vendor: Vendor,
     windows: Mapping[str, int | None],
     costs: Costs,
+    aliases: Aliases,
 ) -> tuple[Model, ...]:
     """Return the catalog's models, sorted by id; ``windows``: context by native id where the vendor does not say."""
     models: list[Model] = []
@@ -362,15 +365,15 @@ def catalogued(
                 performance_class=family.performance_class if family else None,
             )
         )
-    return settled(sorted(models, key=lambda model: model.id), spec, costs)
+    return settled(sorted(models, key=lambda model: model.id), spec, costs, aliases)
 
 
-def settled(models: Iterable[Model], spec: ProviderSpec, costs: Costs) -> tuple[Model, ...]:
-    """Return models as their provider's settings and the price book are now; a price that nobody knows is None."""
-    return tuple(_settled(model, spec, costs(model.native_id)) for model in models)
+def settled(models: Iterable[Model], spec: ProviderSpec, costs: Costs, aliases: Aliases) -> tuple[Model, ...]:
+    """Return models as settings, names and the price book are now; a price that nobody knows is None."""
+    return tuple(_settled(model, spec, costs(model.native_id), aliases(model.id)) for model in models)
 
 
-def _settled(model: Model, spec: ProviderSpec, found: Priced | None) -> Model:
+def _settled(model: Model, spec: ProviderSpec, found: Priced | None, aliases: tuple[str, ...]) -> Model:
     return msgspec.structs.replace(
         model,
         local=spec.local,
@@ -378,4 +381,5 @@ def _settled(model: Model, spec: ProviderSpec, found: Priced | None) -> Model:
         prices=found and found.prices,
         price_source=found and found.source,
         price_version=found and found.version,
+        aliases=aliases,
     )

@@ -54,7 +54,15 @@ def loaded(slug: str) -> tuple[Model, ...]:
         take(book, GENAI, {f"{slug}/{name}": model.prices for name, model in known.items()})
         windows = {name: model.context_window for name, model in known.items()}
     costs = partial(book.find, spec, "p")
-    return catalogued(listed.values(), provider_id="p", spec=spec, vendor=vendor, windows=windows, costs=costs)
+    return catalogued(
+        listed.values(),
+        provider_id="p",
+        spec=spec,
+        vendor=vendor,
+        windows=windows,
+        costs=costs,
+        aliases=lambda _: (),
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,12 @@ routers list | routers show | routers create | routers update | routers preview 
 providers list | providers add | providers show | providers update | providers test | providers credential set
 providers credential remove | providers enable | providers disable | providers remove | providers login
 secrets rotate | secrets to-keyring
-models list | models refresh | models price | chat | usage | reprice | rebuild | requests list | requests show
+models list | models refresh | models price | models alias
+chat | usage | reprice | rebuild | requests list | requests show
 config check | config show | config path | config schema
 """
 LATER = """
-upgrade | models alias a b
+upgrade
 events --follow | export | plan -f x | apply -f x
 history | rollback --to 3 | admin-tokens list | admin-tokens create | admin-tokens revoke
 limits KEY | audit verify | backup FILE | restore FILE | dead-letters list | dead-letters replay

@@ -153,6 +153,7 @@ def models(
         vendor=VENDORS[spec.vendor],
         windows=windows or {},
         costs=partial((book or PriceBook()).find, spec, "p"),
+        aliases=lambda _: (),
     )
 
 

@@ -147,3 +147,24 @@ async def test_a_price_that_makes_no_sense_is_refused(house: Any, change: dict[s
         await running.add("p1", OPENAI, None)
         await running.caught_up()
         assert (await ask(running, "PUT", "/models/prices", PRICE | change)).status_code == status
+
+
+async def test_a_model_can_be_given_a_name_that_nobody_else_has(house: Any) -> None:
+    async with house() as running:
+        await running.add("p1", OPENAI, None)
+        await running.caught_up()
+        await ask(running, "POST", "/models/refresh?provider=mine")
+        target = {"model": "mine/m-7b"}
+        assert (await ask(running, "PUT", "/models/aliases/small", target)).json() == {"name": "small", **target}
+        assert (await shown(running))["aliases"] == ["small"]
+        assert (await ask(running, "PUT", "/models/aliases/small", {"model": "mine/other"})).status_code == 200
+        assert (await shown(running))["aliases"] == []
+        async with running.again() as later:
+            listed = (await ask(later, "GET", "/models/aliases")).json()["items"]
+            assert listed == [{"name": "small", "model": "mine/other"}]
+        assert (await ask(running, "DELETE", "/models/aliases/small")).status_code == 204
+        assert (await ask(running, "DELETE", "/models/aliases/small")).status_code == 404
+        assert (await ask(running, "PUT", "/models/aliases/small", target)).status_code == 200
+        for name, model in (("auto", "mine/m"), ("a b", "mine/m"), ("ok", "mine")):
+            assert (await ask(running, "PUT", f"/models/aliases/{name}", {"model": model})).status_code == 422
+        assert (await ask(running, "PUT", "/models/aliases/ok", {"model": "nobody/m"})).status_code == 404
