@@ -73,6 +73,7 @@ def build(place: Place, logs: Mapping[str, EventLog], *, masters: MasterKeys, ad
         snapshots=place.snapshots("providers"),
         environ=place.environ,
         token=None,
+        holder=HOLDER,
     )
     metrics = build_metrics(
         MetricsSettings.from_settings(settings, home),
