@@ -146,6 +146,24 @@ async def measure(name: str, place: Path | Postgres, folder: Path, log: NatsLog,
             assert answer.status_code == 200, answer.text
             assert answer.json()["totals"]["requests"] == count, answer.json()["totals"]
             line(label, name, f"{took:.1f}")
+        for label, asked in {"recent, all, ms": {}, "recent, one key, ms": {"key": "key-1"}}.items():
+            took, answer = await timed(lambda asked=asked: client.get("/admin/v1/recent", params=asked), 20)
+            line(label, name, f"{took:.2f}")
+        await rebuild(name, client, count)
+
+
+async def rebuild(name: str, client: httpx.AsyncClient, count: int) -> None:
+    """Rebuild the ledger and see that it says the same."""
+    before = (await client.get("/admin/v1/usage", params={"group_by": "key"})).json()
+    counted = (await client.get("/metrics")).text
+    await client.post("/admin/v1/rebuild", json={})
+    while (found := (await client.get("/admin/v1/rebuild")).json())["state"] == "running":  # noqa: ASYNC110
+        await asyncio.sleep(0.2)  # as a person would look
+    assert found["state"] == "done", found
+    assert found["records"] == count, found
+    assert (await client.get("/admin/v1/usage", params={"group_by": "key"})).json() == before
+    assert (await client.get("/metrics")).text == counted
+    line("rebuild, s", name, f"{found['took_s']:.1f}")
 
 
 def line(what: str, where: str, value: str) -> None:

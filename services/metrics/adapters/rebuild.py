@@ -27,7 +27,7 @@ from shared.log.port import LR_USAGE, EventLog, Recorded
 
 T = TypeVar("T")
 
-_MESSAGES: Final = 8
+_MESSAGES: Final = 32
 _NEAR: Final = 32
 """Messages that may be left when the ledger in use is held still for them."""
 _CARRIED: Final = (COUNTERS, ACCESS_FILES)

@@ -268,10 +268,11 @@ class Writer:
 
     def _make_room(self, days: set[str]) -> None:
         # in a transaction of its own, so that what is known to be there is there
-        if not days <= self._days:
+        missing = days - self._days
+        if missing:
             with self._transaction() as connection:
-                self._database.make_room(connection, days)
-            self._days |= days
+                self._database.make_room(connection, missing)
+            self._days |= missing
 
     @contextmanager
     def _transaction(self) -> Generator[Connection]:
