@@ -99,6 +99,8 @@ def rewrap(sealed: Sealed, *, master: bytes, older: bytes, entropy: bytes) -> Se
 
 def unseal(sealed: Sealed, *, master: bytes, context: str) -> bytes:
     """Return the plaintext; raises SealBroken for another master key, context or a changed byte."""
+    if sealed.context not in ("", context):  # "": sealed before it was kept beside
+        raise SealBroken(context, other_master=False)
     aad = context.encode()
     try:
         data_key = AESGCM(master).decrypt(sealed.wrap_nonce, sealed.wrapped_key, aad)
