@@ -107,6 +107,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                 count = before + 2 * 5
                 records = system.requests(count)
                 until(lambda: watching.ask(total).get(()) == count, "Prometheus has seen everything")
+                until(lambda: watching.ask("min(localrouter_ready)") == {(): 1}, "all are ready")
                 yield Run(watching, database, records, before)
 
 
