@@ -41,8 +41,12 @@ class MemorySecrets:
         self.values: dict[str, tuple[bytes, str]] = {}
         self.purged: list[str] = []
 
-    async def put(self, secret_id: str, plaintext: bytes, *, context: str) -> None:
+    async def put(self, secret_id: str, plaintext: bytes, *, context: str, expected: int | None = None) -> int:
         self.values[secret_id] = (plaintext, context)
+        return 1
+
+    async def read(self, secret_id: str, *, context: str) -> tuple[bytes, int]:
+        return await self.get(secret_id, context=context), 1
 
     async def get(self, secret_id: str, *, context: str) -> bytes:
         value, sealed_for = self.values[secret_id]
