@@ -17,6 +17,8 @@ _OWN: Final[dict[str, tuple[str, ...]]] = {
         "lr.config.provider.>",
         "lr.config.name.provider.>",
         "lr.config.prices.>",
+        "lr.config.alias.>",
+        "lr.config.name.alias.>",
         "lr.facts.catalog.>",
         "lr.facts.prices.>",
         "lr.health.>",

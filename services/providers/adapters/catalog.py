@@ -303,7 +303,7 @@ class CatalogKeeper:
         if unknown:
             tells = PriceUnknown(provider_id=after.provider_id, provider=after.provider, models=tuple(unknown))
             await self._facts.publish(
-                f"lr.facts.price.{after.provider_id}", tells, about=f"catalog/{after.provider_id}"
+                f"lr.facts.prices.{after.provider_id}", tells, about=f"catalog/{after.provider_id}"
             )
             log.warning("prices unknown", provider=after.provider, models=len(unknown), first=unknown[0])
         log.info("catalog refreshed", provider=after.provider, models=len(new), stale=after.stale)

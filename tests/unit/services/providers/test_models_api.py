@@ -115,7 +115,7 @@ async def test_a_price_that_is_set_holds_at_once_and_is_taken_back(house: Any) -
         await running.caught_up()
         await ask(running, "POST", "/models/refresh?provider=mine")
         assert (await shown(running))["prices"] is None
-        told = [item.event.data async for item in running.log.read(LR_FACTS, "lr.facts.price.>") if item.event]
+        told = [item.event.data async for item in running.log.read(LR_FACTS, "lr.facts.prices.>") if item.event]
         assert told == [PriceUnknown(provider_id="p1", provider="mine", models=("mine/m-7b",))]
         book = (await ask(running, "PUT", "/models/prices", PRICE)).json()
         assert [own["version"] for own in book["overrides"]] == ["overrides@1"]
