@@ -201,7 +201,7 @@ ENVIRONMENT: Final = "environment"
 """The id of a credential that is an environment variable's."""
 SECRET_PREFIX: Final = "credential-"  # noqa: S105  it names secrets, it is none
 """What the ids of credentials' secrets begin with, before a UUIDv7; others in the bucket are other services'."""
-OAUTH_PREFIX: Final = SECRET_PREFIX + "oauth-"  # noqa: S105  it names secrets, it is none
+OAUTH_PREFIX: Final = SECRET_PREFIX + "oauth-"
 """What those begin with that hold a sign-in: tokens that are renewed."""
 
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.metrics.adapters.access_log import AccessLog
-from services.metrics.adapters.sqlite import Sqlite
 from services.metrics.adapters.schema import migrate
+from services.metrics.adapters.sqlite import Sqlite
 from services.metrics.adapters.writer import Writer
 from services.metrics.projections.access import access_line
 from services.metrics.projections.ledger import another, fold, read_entry, same

@@ -131,8 +131,10 @@ port: 1
         'localrouter.yaml:3: server.port: found "abc", allowed: an integer from 1 to 65535',
         "localrouter.yaml:4: server.hots: unknown name, did you mean host?",
         "localrouter.yaml:7: server.allowed_hosts[1]: found 1, allowed: a text",
-        "localrouter.yaml:8: log: found 5, allowed: a section with level, folder, terminal, max_bytes, backups,"
-        " access_days",
+        (
+            "localrouter.yaml:8: log: found 5, allowed: a section with level, folder, terminal, max_bytes, backups,"
+            " access_days"
+        ),
         'localrouter.yaml:10: providers.local_model: found "maybe", allowed: true or false',
         "localrouter.yaml:11: providers.local_model_idle_s: found 0, allowed: a number above 0",
         "localrouter.yaml:12: port: unknown name, did you mean server.port?",
