@@ -21,7 +21,7 @@ CODE := services shared tests bench docs grafana
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: up dev test check format bench fuzz test-faults test-live compose-test docs dashboards goldens requirements clean help
+.PHONY: up dev test check format bench bench-ledger fuzz test-faults test-live compose-test docs dashboards goldens requirements clean help
 
 up: $(RUNTIME) $(MODEL_IF_WANTED) ## Run LocalRouter: installs what it needs into .venv at the first time
 	@exec $(BIN)/localrouter up $(ARGS)
@@ -54,6 +54,9 @@ format: $(DEV) ## Put format and imports right
 
 bench: $(DEV) bench/mock_upstream bench/load ## Measure against a bare proxy; prints ratios
 	@$(BIN)/python -m bench.run $(ARGS)
+
+bench-ledger: $(DEV) ## Put a million records into each database; prints records a second, questions, a rebuild
+	@$(BIN)/python -m bench.ledger $(ARGS)
 
 # Without a compiler (or without Linux's epoll) the benchmark takes its asyncio programs, and says so.
 bench/mock_upstream bench/load: %: %.c

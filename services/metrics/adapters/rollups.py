@@ -67,27 +67,26 @@ class Rollups:
 
     def write(self, connection: Connection, rolled: Rolled) -> None:
         """Add ``rolled`` to what is stored; it counts once ``committed`` is called."""
-        deltas: dict[_Cell, Tally] = {}
         groups: dict[int, Group] = {}
+        minutes: dict[_Cell, Tally] = {}
         for (start, group), tally in rolled.items():
             identity = self._ids.get(group)
             if identity is None:
                 identity = self._ids[group] = _identity(group)
             if identity not in self._groups:
                 groups[identity] = group
-            for resolution in RESOLUTIONS:
-                cell = (resolution, start - start % resolution, identity)
-                sums = deltas.get(cell)
-                if sums is None:
-                    sums = deltas[cell] = Tally()
-                sums.add(tally)
-        for cell, stored in self._before(connection, deltas):
-            deltas[cell].add(stored)
+            minutes[MINUTE, start, identity] = tally
+        cells = finer = minutes
+        for resolution in RESOLUTIONS[1:]:
+            finer = _coarser(finer, resolution)
+            cells = cells | finer
+        for cell, stored in self._before(connection, cells):
+            cells[cell] = _sum(cells[cell], stored)
         if groups:
             rows = [(identity, *group) for identity, group in groups.items()]
             self._database.upsert(connection, ROLLUP_GROUPS, rows)
-        self._database.upsert(connection, ROLLUPS, [(*cell, *_values(tally)) for cell, tally in deltas.items()])
-        self._pending, self._pending_groups = deltas, set(groups)
+        self._database.upsert(connection, ROLLUPS, [(*cell, *_values(tally)) for cell, tally in cells.items()])
+        self._pending, self._pending_groups = cells, set(groups)
 
     def committed(self) -> None:
         """Remember what was written."""
@@ -110,9 +109,9 @@ class Rollups:
         for row in connection.execution_options(yield_per=1000).execute(asked):
             yield row[0], groups[row[1]], _tally(row[2:])
 
-    def _before(self, connection: Connection, deltas: Iterable[_Cell]) -> Iterator[tuple[_Cell, Tally]]:
+    def _before(self, connection: Connection, cells: Iterable[_Cell]) -> Iterator[tuple[_Cell, Tally]]:
         unknown: dict[tuple[int, int], list[int]] = {}
-        for cell in deltas:
+        for cell in cells:
             remembered = self._cells.get(cell)
             if remembered is not None:
                 yield cell, remembered
@@ -144,6 +143,31 @@ class Rollups:
                 many = len(starts) > _MOST
                 self._known_from[resolution] = max(starts) + (resolution if many else 0)
         self._cells = {cell: tally for cell, tally in self._cells.items() if cell[1] >= self._known_from[cell[0]]}
+
+
+def _coarser(cells: dict[_Cell, Tally], resolution: int) -> dict[_Cell, Tally]:
+    """Return the sums of cells over longer spans."""
+    sums: dict[_Cell, Tally] = {}
+    ours: set[_Cell] = set()
+    for (_, start, group), tally in cells.items():
+        cell = (resolution, start - start % resolution, group)
+        known = sums.get(cell)
+        if known is None:
+            sums[cell] = tally
+        elif cell in ours:
+            known.add(tally)
+        else:
+            sums[cell] = _sum(known, tally)
+            ours.add(cell)
+    return sums
+
+
+def _sum(one: Tally, other: Tally) -> Tally:
+    # a new one: both may be in other places as well
+    both = Tally()
+    both.add(one)
+    both.add(other)
+    return both
 
 
 def _identity(group: Group) -> int:

@@ -113,7 +113,12 @@ async def publish_until_told(log: NatsLog, stop: asyncio.Event, chance: random.R
     return ids, poison
 
 
-@pytest.mark.parametrize("kills", [pytest.param(3, id="sample"), pytest.param(int(os.environ.get("KILLS", "200")), id="all", marks=pytest.mark.faults)])
+KILLS = int(os.environ.get("KILLS", "200"))
+
+
+@pytest.mark.parametrize(
+    "kills", [pytest.param(3, id="sample"), pytest.param(KILLS, id="all", marks=pytest.mark.faults)]
+)
 async def test_a_killed_projector_loses_nothing_and_doubles_nothing(tmp_path: Path, kept: Kept, kills: int) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
