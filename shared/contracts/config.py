@@ -237,6 +237,8 @@ class ProviderOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     degraded_after_s: float = 2.0
     breaker_failures: int = 3
     breaker_open_s: float = 60.0
+    plan_reserve: float = 0.05
+    """The share of a subscription's plan that is left untouched."""
 
 
 @event("provider.added")

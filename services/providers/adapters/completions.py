@@ -14,6 +14,7 @@ from services.providers.adapters.traffic import TrafficWatch
 from services.providers.adapters.upstream import Upstream, endpoint, read_capped
 from services.providers.domain.dialect import Answered, Outgoing, Reader, malformed, unsupported
 from services.providers.domain.errors import UNREADABLE, clean, error_in_answer, failed, read_error
+from services.providers.domain.plan_windows import spent
 from services.providers.domain.registry import VENDORS
 from services.providers.domain.resuming import Shown
 from services.providers.domain.translate import translated
@@ -130,6 +131,10 @@ class UpstreamCompletions:
                 return
             watchdog.rest()
             ended = False
+            if view.spec.subscription and identity is not None:
+                plan = spent(response.headers, view.spec.options.plan_reserve, self._clock.now())
+                if plan is not None:
+                    self._credentials.cool(view, identity, plan.until, plan.reason)
             try:
                 if response.status != 200:
                     yield await self._refused(response, view, credential, pinned=pinned is not None)

@@ -32,6 +32,9 @@ class OptionsIn(Body):
     degraded_after_s: float | None = Field(None, gt=0, le=300)
     breaker_failures: int | None = Field(None, ge=1, le=1000)
     breaker_open_s: float | None = Field(None, gt=0, le=86_400)
+    plan_reserve: float | None = Field(
+        None, ge=0, lt=1, description="The share of a subscription's plan that is left untouched"
+    )
 
     def over(self, before: ProviderOptions) -> ProviderOptions:
         """Return ``before`` with what is given here."""
@@ -120,6 +123,7 @@ class OptionsOut(BaseModel):
     degraded_after_s: float
     breaker_failures: int
     breaker_open_s: float
+    plan_reserve: float
 
 
 class ProviderOut(BaseModel):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 
@@ -300,3 +301,29 @@ async def test_a_count_of_tokens_that_no_vendor_makes_is_answered_without_asking
     assert b'"estimated":true' in data.payload
     assert tail == Tail()
     assert wall.completions == []
+
+
+async def test_a_spent_plan_is_left_alone_until_its_window_opens_again(house):
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer.transport), contextlib.suppress(asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0))
+            body = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}'
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n")
+            writer.write(b"anthropic-ratelimit-unified-5h-utilization: 0.97\r\n")
+            writer.write(b"anthropic-ratelimit-unified-5h-reset: %d\r\n" % (time.time() + 3600))
+            writer.write(b"content-length: %d\r\n\r\n%s" % (len(body), body))
+            await writer.drain()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        spec = ProviderSpec(slug="plan", vendor="openai-compatible", base_url=base, local=True, subscription=True)
+        async with house((PROVIDER, spec, "sk-plan-credential")) as running:
+            answered = await frames_of(running.completions, completion())
+            refused = await frames_of(running.completions, completion())
+    assert isinstance(answered[-1], Tail)
+    assert isinstance(refused[-1], Fail)
+    assert refused[-1].kind is F.UNAVAILABLE
+    assert "97% of the plan's 5h window" in refused[-1].message
+    assert 3_000_000 < (refused[-1].retry_after_ms or 0) <= 3_600_000
