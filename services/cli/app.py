@@ -3,6 +3,7 @@
 import typer
 
 from services.cli import config, keys, models, providers, requests, routers, secrets
+from services.cli.backup import backup, restore
 from services.cli.chat import chat
 from services.cli.doctor import doctor
 from services.cli.explain import explain
@@ -42,6 +43,8 @@ def build() -> typer.Typer:
     app.command()(explain)
     app.command()(simulate)
     app.command()(reprice)
+    app.command()(backup)
+    app.command()(restore)
     app.command()(rebuild)
     app.add_typer(secrets.app, name="secrets")
     app.add_typer(config.app, name="config")

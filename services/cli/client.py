@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -153,6 +153,25 @@ class Admin:
         kept = {name: value for name, value in (params or {}).items() if value is not None}
         try:
             return self._http.request(method, path, content=content, headers=headers, params=kept)
+        except httpx.TransportError as error:
+            raise not_reachable(self.url, error) from error
+
+    def download(self, method: str, path: str, target: IO[bytes]) -> int:
+        """Write what ``/admin/v1/<path>`` answers to ``target`` as it comes, and return its bytes.
+
+        Raises CommandFailed, also where it ended before its end; OSError.
+        """
+        import httpx
+
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            with self._http.stream(method, f"{ADMIN}/{path}", headers=headers) as response:
+                if not response.is_success:
+                    response.read()
+                    raise self._refusal(response)
+                for piece in response.iter_raw():
+                    target.write(piece)
+                return response.num_bytes_downloaded
         except httpx.TransportError as error:
             raise not_reachable(self.url, error) from error
 

@@ -20,8 +20,6 @@ COMMANDS: Final = (
     "rollback",
     "limits",
     "audit",
-    "backup",
-    "restore",
 )
 GROUPS: Final = {
     "admin-tokens": ("list", "create", "revoke"),

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from services.gateway.api.health import Readiness
 from services.gateway.app import Gateway
@@ -49,7 +50,14 @@ class House:
                 stopping.push_async_callback(service.stop)
 
 
-def build(place: Place, logs: Mapping[str, EventLog], *, masters: MasterKeys, admin_token: str) -> House:
+def build(
+    place: Place,
+    logs: Mapping[str, EventLog],
+    *,
+    masters: MasterKeys,
+    admin_token: str,
+    backup: Callable[[], Awaitable[IO[bytes]]],
+) -> House:
     """Wire all services; ``logs`` are the log as each service's own user, by service name."""
     settings, home = place.settings, place.home
 
@@ -96,6 +104,7 @@ def build(place: Place, logs: Mapping[str, EventLog], *, masters: MasterKeys, ad
         clock=SYSTEM_CLOCK,
         new_id=new_id,
         masters=masters,
+        backup=backup,
         rewrap_more=lambda ring: rewrap_store_key(home / "nats", ring),
         registries=[service.registry for service in others if service.registry is not None],
     )

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -17,6 +17,7 @@ from services.gateway.adapters.master_rotation import MasterRotation, Rotated
 from services.gateway.adapters.outbox import Outbox
 from services.gateway.adapters.pepper_rotation import PepperRotation
 from services.gateway.adapters.peppers import Peppers
+from services.gateway.api.backup import backup_app
 from services.gateway.api.data_plane import DataPlane, RefusalCap
 from services.gateway.api.health import HealthView, Readiness
 from services.gateway.api.keys import Keys
@@ -81,13 +82,15 @@ def build(
     metrics_token: str | None = None,
     masters: MasterKeys | None = None,
     rewrap_more: Callable[[Sequence[bytes]], object] = lambda _: None,
+    backup: Callable[[], Awaitable[IO[bytes]]] | None = None,
 ) -> Gateway:
     """Wire the gateway.
 
     ``services`` are the other services' applications by name (``OWNERS``), ``registries`` what ``/metrics`` shows
     besides the gateway's own, ``remote`` the connections behind ``services`` and ``completions`` where there are any,
     ``metrics_token`` what opens ``/metrics`` besides the admin token, ``masters`` the master key where it can be
-    rotated, ``rewrap_more`` what wraps by it what is sealed elsewhere.
+    rotated, ``rewrap_more`` what wraps by it what is sealed elsewhere, ``backup`` makes a backup where that
+    can be done from here.
     """
     ring, plans, catalog, health = KeyRing(), Plans(), Catalog(), Health()
     peppers = Peppers(log.bucket(SECRETS), secrets, new_id, snapshots.within(SECRETS))
@@ -166,7 +169,11 @@ def build(
     health_view = HealthView(catalog, health, {"gateway": own_readiness, **readiness}, problems, log_state)
     app = PublicApp(
         data_plane=data_plane,
-        admin={**_admin_of(services), **_own_admin(keys, health_view, rotations)},
+        admin={
+            **_admin_of(services),
+            **_own_admin(keys, health_view, rotations),
+            "backup": backup_app(backup),
+        },
         metrics=metrics_app(registry, *registries),
         hosts=Hosts([*settings.allowed_hosts, *_own_names(settings.host)]),
         origins=Origins(settings.cors_origins),

@@ -9,6 +9,8 @@ from shared.log.port import BUCKETS, CATALOG, LEASES, PLANS, SECRETS, STREAMS
 
 BOOTSTRAP: Final = "bootstrap"
 SYSTEM: Final = "system"
+BACKUP: Final = "backup"
+"""Copies whole streams, and makes them from copies."""
 
 _OWN: Final[dict[str, tuple[str, ...]]] = {
     "gateway": ("lr.config.key.>", "lr.config.settings.>", "lr.config.name.key.>", "lr.usage.>", f"$KV.{SECRETS}.>"),
@@ -36,6 +38,9 @@ def publish_rights(user: str) -> list[str]:
     """Return the subjects that a user may publish to."""
     if user == BOOTSTRAP:
         return ["$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"]
+    if user == BACKUP:
+        api = [f"$JS.API.STREAM.{call}.*" for call in ("SNAPSHOT", "RESTORE", "INFO")]
+        return [*api, "$JS.API.STREAM.NAMES", "$JS.SNAPSHOT.ACK.>", "$JS.SNAPSHOT.RESTORE.>"]
     own = _OWN[user]
     rights = [*own, f"$KV.{LEASES}.>", "$JS.API.STREAM.NAMES"]
     sealed = f"$KV.{SECRETS}.>" in own

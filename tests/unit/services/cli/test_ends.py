@@ -28,7 +28,7 @@ LATER = """
 upgrade
 events --follow | export | plan -f x | apply -f x
 history | rollback --to 3 | admin-tokens list | admin-tokens create | admin-tokens revoke
-limits KEY | audit verify | backup FILE | restore FILE | dead-letters list | dead-letters replay
+limits KEY | audit verify | dead-letters list | dead-letters replay
 up --workers 2 | keys create --limit requests=60/1m | keys update x --limit requests=60/1m
 """
 
