@@ -3,7 +3,7 @@
 from typing import Literal, Protocol
 
 from fastapi import FastAPI
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.metrics.domain.rebuilding import Rebuilding
 from shared.runtime.admin import PREFIX
@@ -11,6 +11,8 @@ from shared.runtime.admin import PREFIX
 
 class RebuildAsked(BaseModel):
     """What to rebuild."""
+
+    model_config = ConfigDict(extra="forbid")
 
     what: Literal["ledger"] = "ledger"
 

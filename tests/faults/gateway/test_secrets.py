@@ -1,7 +1,7 @@
 """What must not pass from one side to another, and what must not be written down."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,14 @@ def test_no_header_of_the_vendor_comes_back(careful: Careful, vendor: Wall, stre
 def test_a_vendor_that_repeats_the_credential_in_its_error_is_not_repeated(
     careful: Careful, vendor: Wall, status: int
 ) -> None:
+    slug = f"repeats-{status}"  # of its own: a credential that was refused is not sent again
+    careful.system.provider(vendor.url, slug, [slug])
+    careful.system.http.put(f"/providers/{slug}/credentials", json={"value": CREDENTIAL}).raise_for_status()
+    asking = replace(careful, key=careful.system.key(target={"model": f"{slug}/{slug}"}))
     said = f"Incorrect API key provided: {CREDENTIAL}. You said: {PROMPT}"
-    vendor.script({"status": status, "error": {"message": said}, "headers": {"x-echo": CREDENTIAL}}, repeat=True)
-    got = careful.ask()
+    refusal = {"status": status, "error": {"message": said}, "headers": {"x-echo": CREDENTIAL}}
+    vendor.script(refusal, model=slug, repeat=True)
+    got = asking.ask()
     assert got.status >= 400
     assert CREDENTIAL not in str(got)
 
