@@ -69,7 +69,13 @@ def _logprobs(said: Any, offset: int) -> Json | None:
         entry = cast("Json", raw) if isinstance(raw, dict) else {}
         tokens.append(str(entry.get("token", "")))
         chances.append(entry.get("logprob"))
-        tops.append({str(top["token"]): top["logprob"] for top in entry.get("top_logprobs") or ()})
+        others = entry.get("top_logprobs")
+        near = (
+            [cast("Json", top) for top in cast("list[Any]", others) if isinstance(top, dict)]
+            if isinstance(others, list)
+            else []
+        )
+        tops.append({str(top.get("token", "")): top.get("logprob") for top in near})
         offsets.append(offset)
         offset += len(tokens[-1])
     return {"tokens": tokens, "token_logprobs": chances, "top_logprobs": tops, "text_offset": offsets}
