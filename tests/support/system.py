@@ -116,6 +116,16 @@ class System:
         """Return the usage records, newest first, once there are ``count`` of them."""
         return until(lambda: (found := self.items("requests")) and len(found) >= count and found, f"{count} requests")
 
+    def request(self, request_id: str | None) -> dict[str, Any]:
+        """Return the usage record of one request, by the ``x-request-id`` of its answer, once it is there."""
+        assert request_id, "the answer names no request"
+
+        def found() -> dict[str, Any] | None:
+            answer = self.http.get(f"/requests/{request_id}")
+            return answer.json() if answer.status_code == 200 else None
+
+        return until(found, f"the record of request {request_id}")
+
 
 class Processes:
     """Processes that are started together and ended together."""
