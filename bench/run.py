@@ -196,7 +196,16 @@ def idle(home: Path) -> None:
 def download() -> str:
     """Return the size of what ``make up`` downloads without the local model, in words."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--require-hashes"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-qq",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "--no-deps",
+        ]
         command += ["--only-binary", ":all:", "-d", folder]
         for name in ("build", "embedded"):
             command += ["-r", str(processes.ROOT / "requirements" / f"{name}.txt")]
