@@ -16,7 +16,7 @@ TOKEN = {"token": "ö", "logprob": -0.5}
 def logprobs(said: Any) -> Any:
     """The chances of an answer whose vendor said ``said`` of them."""
     asked = Asked(id="0" * 32, model="p/m", created=1, ask=CLIENT.decode_request(BODY), body=BODY)
-    answer = Answer(choices=(Choice(parts=(Text("ö"),), logprobs=said),))
+    answer = Answer(choices=(Choice(parts=(Text(text="ö"),), logprobs=said),))
     return msgspec.json.decode(CLIENT.encode_answer(answer, asked))["choices"][0]["logprobs"]
 
 
