@@ -39,5 +39,5 @@ def _costs(item: dict[str, Any]) -> list[str]:
 
 
 def _cost(bill: dict[str, Any]) -> str:
-    note = f" + {bill['unpriced']} unpriced" if bill["unpriced"] else ""
+    note = f" + {bill['unpriced']} unpriced" if bill["unpriced"] and bill["cost_usd"] is not None else ""
     return usd(bill["cost_usd"]) + note

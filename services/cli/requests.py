@@ -47,6 +47,8 @@ def show_request(request: Annotated[str, typer.Argument(help="A request's id.")]
     names = ("id", "time", "status", "http_status", "error_code", "key_name", "router", "requested_model", "model")
     facts = [(name.replace("_", " "), record.get(name)) for name in names]
     facts += [("tokens", tokens_text(record["tokens"])), ("cost", usd(record["cost_usd"]))]
+    if record["shadow_cost_usd"] is not None:
+        facts.append(("at API prices", usd(record["shadow_cost_usd"])))
     facts += [(name.replace("_", " "), record.get(name)) for name in ("duration_ms", "ttft_ms", "overhead_ms", "tags")]
     print_facts(facts)
     if record.get("attempts"):

@@ -37,6 +37,7 @@ def usage_record(number: int = 1, *attempts: Attempt, **changes: Any) -> UsageRe
     moment = NOON + timedelta(seconds=number)
     tried = attempts or (attempt(),)
     costs = [each.cost for each in tried]
+    shadows = [each.shadow_cost for each in tried if each.shadow_cost is not None]
     usual = UsageRecord(
         id=uuid7(int(moment.timestamp() * 1000), number.to_bytes(10, "big")),
         time=rfc3339(moment),
@@ -59,6 +60,7 @@ def usage_record(number: int = 1, *attempts: Attempt, **changes: Any) -> UsageRe
             source="provider",
         ),
         cost=None if None in costs else sum(cost or 0 for cost in costs),
+        shadow_cost=sum(shadows) if shadows else None,
         price_version="2026-03",
         ttft_ms=120.0,
         duration_ms=300.0,

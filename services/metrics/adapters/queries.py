@@ -132,8 +132,9 @@ def _numbered(group_by: Sequence[GroupBy], key: tuple[GroupKey, ...]) -> tuple[G
 
 def _read(row: Row[*tuple[Any, ...]], group: dict[str, str | None] | None = None) -> Usage:
     # sums of 64-bit integers are decimals to PostgreSQL
-    sums = [int(value) for value in row[:11]]
-    requests, succeeded, attempts, plain, cached, cache_write, output, reasoning, dollars, rest, unpriced = sums
+    sums = [int(value) for value in row[:13]]
+    requests, succeeded, attempts, plain, cached, cache_write, output, reasoning = sums[:8]
+    dollars, rest, shadow_dollars, shadow_rest, unpriced = sums[8:]
     return Usage(
         group or {},
         requests=requests,
@@ -145,6 +146,7 @@ def _read(row: Row[*tuple[Any, ...]], group: dict[str, str | None] | None = None
         output=output,
         reasoning=reasoning,
         cost=dollars * SPLIT + rest,
+        shadow_cost=shadow_dollars * SPLIT + shadow_rest,
         unpriced=unpriced,
     )
 

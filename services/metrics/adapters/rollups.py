@@ -19,8 +19,9 @@ _MOST: Final = 20_000
 _LOOK_UP: Final = 500
 DOLLAR: Final = 10**12
 """Pico-USD."""
-_COST: Final = SUMS.index("cost")
-_TRIED_COST: Final = SUMS.index("tried_cost")
+_COSTS: Final = tuple(name for name in SUMS if name.endswith("cost"))
+_SPLIT: Final = tuple(name in _COSTS for name in SUMS)
+"""Which sums take two columns."""
 _LARGEST: Final = 2**63 - 1
 """What a column holds: sums of lies end there."""
 _COUNTS: Final = msgspec.json.Decoder(dict[int, int])
@@ -177,8 +178,12 @@ def _identity(group: Group) -> int:
 
 def _values(tally: Tally) -> tuple[Any, ...]:
     *sums, duration, ttft = msgspec.structs.astuple(tally)
-    stored = [*sums[:_COST], *divmod(sums[_COST], DOLLAR), *sums[_COST + 1 : _TRIED_COST]]
-    stored += [*divmod(sums[_TRIED_COST], DOLLAR), *sums[_TRIED_COST + 1 :]]
+    stored: list[int] = []
+    for value, split in zip(sums, _SPLIT, strict=True):
+        if split:
+            stored += divmod(value, DOLLAR)
+        else:
+            stored.append(value)
     if max(stored) > _LARGEST:
         stored = [min(value, _LARGEST) for value in stored]
     return (*stored, _encoded(duration), _encoded(ttft))
@@ -194,6 +199,6 @@ def _encoded(counts: dict[int, int]) -> str:
 def _tally(row: Any) -> Tally:
     *stored, duration, ttft = row
     values: dict[str, int] = dict(zip(ROLLUP_SUMS, stored, strict=True))
-    for name in ("cost", "tried_cost"):
+    for name in _COSTS:
         values[name] = values.pop(f"{name}_usd") * DOLLAR + values.pop(f"{name}_pico")
     return Tally(duration=_COUNTS.decode(duration), ttft=_COUNTS.decode(ttft), **values)

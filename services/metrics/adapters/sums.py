@@ -52,6 +52,8 @@ def from_rollups(where: Filter, spans: Sequence[Span], *, tried: bool, by_model:
         *(func.sum(column[f"{prefix}{name}"]) for name in TOKEN_CLASSES),
         func.sum(column[f"{prefix}cost_usd"]),
         func.sum(column[f"{prefix}cost_pico"]),
+        func.sum(column[f"{prefix}shadow_cost_usd"]),
+        func.sum(column[f"{prefix}shadow_cost_pico"]),
         func.sum(unpriced),
     )
     asked = select(*(func.coalesce(each, 0) for each in sums)).where(or_(*(_within(span) for span in spans)))
@@ -116,6 +118,8 @@ def from_rows(table: Table, where: Filter, *, by_model: bool) -> Select[*tuple[A
         *(func.sum(column[f"{name}_tokens"]) for name in TOKEN_CLASSES),
         func.sum(cost // SPLIT),
         func.sum(cost % SPLIT),
+        func.sum(column.shadow_cost // SPLIT),
+        func.sum(column.shadow_cost % SPLIT),
         unpriced,
     )
     return select(*(func.coalesce(each, 0) for each in sums)).where(*conditions(table, where))

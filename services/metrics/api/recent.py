@@ -29,7 +29,7 @@ class RecentMinute(BaseModel):
     succeeded: int
     attempts: int
     tokens: TokenSums
-    cost_usd: CostUsd = Field(description="Of everything whose price is known")
+    cost_usd: CostUsd = Field(description="Of everything whose price is known; null where nothing has a known price")
     unpriced_requests: int
     duration_ms: Percentiles
     ttft_ms: Percentiles

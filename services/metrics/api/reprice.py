@@ -7,7 +7,8 @@ from typing import Final
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.metrics.domain.questions import Filter
+from services.metrics.api.shapes import CostUsd
+from services.metrics.domain.questions import Filter, told_cost
 from services.metrics.domain.repricing import Bill, Both, Repricing
 from shared.kernel.clock import rfc3339
 from shared.kernel.money import format_usd
@@ -37,7 +38,7 @@ class RepriceIn(BaseModel):
 class BillOut(BaseModel):
     """What requests come to."""
 
-    cost_usd: str = Field(description="Of everything whose price is known")
+    cost_usd: CostUsd = Field(description="Of everything whose price is known; null where nothing has a known price")
     unpriced: int = Field(description="Requests of unknown or partly unknown cost; per model attempts")
 
 
@@ -99,11 +100,12 @@ def _as_of(text: str | None) -> str | datetime | None:
 
 def _shown(as_of: str | None, found: Repricing) -> RepriceOut:
     sheets = sorted(found.book.book.sheets.items())
+    totals = found.totals
     return RepriceOut(
         as_of=as_of,
-        requests=found.totals.requests,
-        recorded=_bill(found.totals.recorded),
-        repriced=_bill(found.totals.repriced),
+        requests=totals.requests,
+        recorded=_bill(totals.recorded, totals.requests),
+        repriced=_bill(totals.repriced, totals.requests),
         sources=[
             SourceOut(
                 source=name,
@@ -122,10 +124,11 @@ def _model(provider: str, model: str, both: Both) -> ModelBillsOut:
         provider=provider,
         model=model,
         attempts=both.requests,
-        recorded=_bill(both.recorded),
-        repriced=_bill(both.repriced),
+        recorded=_bill(both.recorded, both.requests),
+        repriced=_bill(both.repriced, both.requests),
     )
 
 
-def _bill(bill: Bill) -> BillOut:
-    return BillOut(cost_usd=format_usd(bill.cost), unpriced=bill.unpriced)
+def _bill(bill: Bill, count: int) -> BillOut:
+    cost = told_cost(bill.cost, unpriced=bill.unpriced, count=count)
+    return BillOut(cost_usd=None if cost is None else format_usd(cost), unpriced=bill.unpriced)

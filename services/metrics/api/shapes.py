@@ -4,12 +4,19 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from services.metrics.domain.questions import Usage
+from services.metrics.domain.questions import Usage, told_cost
 from shared.contracts.usage import Attempt, Exclusion, Needs, RequestStatus, Tokens, TokenSource, UsageRecord
 from shared.kernel.money import format_usd
 
 CostUsd = Annotated[
     str | None, Field(description="Exact decimal in USD; null: the price is unknown, which is not zero")
+]
+ShadowCostUsd = Annotated[
+    str | None,
+    Field(
+        description="What the answer of a subscription, which costs nothing more itself, would cost at API prices;"
+        " null: these are unknown, or no subscription answered"
+    ),
 ]
 
 
@@ -32,6 +39,10 @@ class Sums(BaseModel):
     attempts: int
     tokens: TokenSums
     cost_usd: CostUsd = Field(description="Of everything whose price is known; null where nothing has a known price")
+    shadow_cost_usd: str = Field(
+        description="What the answers of subscriptions, which are not in cost_usd, would cost at API prices, as far as"
+        " these are known"
+    )
     unpriced_requests: int = Field(description="Requests of unknown or partly unknown cost")
 
 
@@ -99,6 +110,7 @@ class AttemptShape(BaseModel):
     duration_ms: float
     tokens: TokenCounts
     cost_usd: CostUsd
+    shadow_cost_usd: ShadowCostUsd
     price_version: str | None
     resumed: bool = Field(description="Whether it went on with the answer of the attempt before, in the same stream")
     resent: bool = Field(description="Whether it was sent twice: first over a connection the vendor had closed")
@@ -123,6 +135,7 @@ class RequestShape(BaseModel):
     error_code: str | None
     tokens: TokenCounts
     cost_usd: CostUsd
+    shadow_cost_usd: ShadowCostUsd
     price_version: str | None
     ttft_ms: float | None
     duration_ms: float
@@ -142,7 +155,6 @@ class RequestShape(BaseModel):
 
 def sums(usage: Usage) -> dict[str, Any]:
     """Return sums for the wire."""
-    nothing_priced = usage.unpriced > 0 and usage.unpriced >= usage.requests and usage.cost == 0
     return {
         "requests": usage.requests,
         "succeeded": usage.succeeded,
@@ -155,7 +167,8 @@ def sums(usage: Usage) -> dict[str, Any]:
             "reasoning": usage.reasoning,
             "total": usage.input + usage.cached + usage.cache_write + usage.output,
         },
-        "cost_usd": None if nothing_priced else format_usd(usage.cost),
+        "cost_usd": _cost(told_cost(usage.cost, unpriced=usage.unpriced, count=usage.requests)),
+        "shadow_cost_usd": format_usd(usage.shadow_cost),
         "unpriced_requests": usage.unpriced,
     }
 
@@ -179,6 +192,7 @@ def request_shape(record: UsageRecord) -> RequestShape:
         error_code=record.error_code,
         tokens=_tokens(record.tokens),
         cost_usd=_cost(record.cost),
+        shadow_cost_usd=_cost(record.shadow_cost),
         price_version=record.price_version,
         ttft_ms=record.ttft_ms,
         duration_ms=record.duration_ms,
@@ -211,6 +225,7 @@ def _attempt(attempt: Attempt) -> AttemptShape:
         duration_ms=attempt.duration_ms,
         tokens=_tokens(attempt.tokens),
         cost_usd=_cost(attempt.cost),
+        shadow_cost_usd=_cost(attempt.shadow_cost),
         price_version=attempt.price_version,
         resumed=attempt.resumed,
         resent=attempt.resent,

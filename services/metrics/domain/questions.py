@@ -44,8 +44,15 @@ class Usage:
     reasoning: int
     cost: int
     """Pico-USD of everything whose price is known."""
+    shadow_cost: int
+    """Pico-USD that the answers of subscriptions would cost at API prices, as far as these are known."""
     unpriced: int
     """Requests that hold something of unknown price."""
+
+
+def told_cost(cost: int, *, unpriced: int, count: int) -> int | None:
+    """Return what ``count`` things are said to cost of which ``unpriced`` have no price; None where none has one."""
+    return None if cost == 0 and 0 < count <= unpriced else cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from services.metrics.domain.questions import told_cost
 from services.metrics.domain.rollups import MINUTE, Rolled, Tally, percentile
 from shared.kernel.money import format_usd
 
@@ -41,7 +42,8 @@ class Minute(msgspec.Struct, gc=False):
     succeeded: int
     attempts: int
     tokens: Counts
-    cost_usd: str
+    cost_usd: str | None
+    """None: nothing in it has a known price."""
     unpriced_requests: int
     duration_ms: dict[str, float | None]
     ttft_ms: dict[str, float | None]
@@ -163,8 +165,11 @@ def _told(start: int, slot: _Slot, *, provider: bool, model: bool) -> bytes:
                     tally.tried_output,
                     tally.tried_reasoning,
                 ),
-                format_usd(tally.tried_cost),
-                tally.unpriced_model if model else tally.unpriced_provider,
+                *_costs(
+                    tally.tried_cost,
+                    tally.unpriced_model if model else tally.unpriced_provider,
+                    tally.tried_model if model else tally.tried_provider,
+                ),
                 duration,
                 ttft,
             )
@@ -175,8 +180,7 @@ def _told(start: int, slot: _Slot, *, provider: bool, model: bool) -> bytes:
                 slot.succeeded,
                 tally.attempts,
                 _counts(tally.input, tally.cached, tally.cache_write, tally.output, tally.reasoning),
-                format_usd(tally.cost),
-                tally.unpriced,
+                *_costs(tally.cost, tally.unpriced, tally.requests),
                 duration,
                 ttft,
             )
@@ -186,6 +190,11 @@ def _told(start: int, slot: _Slot, *, provider: bool, model: bool) -> bytes:
 
 def _counts(plain: int, cached: int, cache_write: int, output: int, reasoning: int) -> Counts:
     return Counts(plain, cached, cache_write, output, reasoning, plain + cached + cache_write + output)
+
+
+def _costs(cost: int, unpriced: int, requests: int) -> tuple[str | None, int]:
+    known = told_cost(cost, unpriced=unpriced, count=requests)
+    return None if known is None else format_usd(known), unpriced
 
 
 def _percentiles(counts: Mapping[int, int]) -> dict[str, float | None]:

@@ -48,6 +48,8 @@ class Tally(msgspec.Struct, gc=False):
     reasoning: int = 0
     cost: int = 0
     """Pico-USD of what has a price."""
+    shadow_cost: int = 0
+    """Pico-USD that the answers of subscriptions would cost at API prices."""
     unpriced: int = 0
     """Requests that hold something of unknown price."""
     tried_provider: int = 0
@@ -61,6 +63,7 @@ class Tally(msgspec.Struct, gc=False):
     tried_output: int = 0
     tried_reasoning: int = 0
     tried_cost: int = 0
+    tried_shadow_cost: int = 0
     unpriced_provider: int = 0
     """Requests of which something at this provider is of unknown price."""
     unpriced_model: int = 0
@@ -79,6 +82,7 @@ class Tally(msgspec.Struct, gc=False):
         self.output += other.output
         self.reasoning += other.reasoning
         self.cost += other.cost
+        self.shadow_cost += other.shadow_cost
         self.unpriced += other.unpriced
         self.tried_provider += other.tried_provider
         self.tried_model += other.tried_model
@@ -89,6 +93,7 @@ class Tally(msgspec.Struct, gc=False):
         self.tried_output += other.tried_output
         self.tried_reasoning += other.tried_reasoning
         self.tried_cost += other.tried_cost
+        self.tried_shadow_cost += other.tried_shadow_cost
         self.unpriced_provider += other.unpriced_provider
         self.unpriced_model += other.unpriced_model
         _merge(self.duration, other.duration)
@@ -149,6 +154,7 @@ def _count(tally: Tally, row: RequestRow) -> None:
     tally.output += row.output_tokens
     tally.reasoning += row.reasoning_tokens
     tally.cost += row.known_cost
+    tally.shadow_cost += row.shadow_cost
     if row.cost is None:
         tally.unpriced += 1
     bucket = bisect_left(BOUNDS_MS, row.duration_ms)
@@ -168,6 +174,7 @@ def _count_tried(tally: Tally, row: AttemptRow) -> None:
     tally.tried_output += row.output_tokens
     tally.tried_reasoning += row.reasoning_tokens
     tally.tried_cost += row.cost or 0
+    tally.tried_shadow_cost += row.shadow_cost
 
 
 def _merge(counts: dict[int, int], others: Mapping[int, int]) -> None:

@@ -39,6 +39,8 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     """Pico-USD; None: some attempt's price is unknown."""
     known_cost: int
     """Pico-USD of what has a price: what sums are made from."""
+    shadow_cost: int
+    """Pico-USD that the answers of subscriptions would cost at API prices, as far as these are known."""
     ttft_ms: float | None
     duration_ms: float
     overhead_ms: float | None
@@ -76,6 +78,7 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     output_tokens: int
     reasoning_tokens: int
     cost: int | None
+    shadow_cost: int
     duration_ms: float
     http_status: int | None
     error_code: str | None

@@ -91,6 +91,7 @@ def read_entry(raw: bytes) -> Entry:
         tokens.source,
         record.cost,
         known,
+        record.shadow_cost or 0,
         record.ttft_ms,
         record.duration_ms,
         record.overhead_ms,
@@ -144,8 +145,8 @@ def another(request_id: str) -> str:
 
 def _attempts(record: UsageRecord, request: RequestRow) -> tuple[AttemptRow, ...]:
     if not record.attempts:
-        nowhere = (-1, record.provider, record.model, "none", 1, 1, record.tokens, record.cost, 0.0, None, None)
-        return (_attempt(request, *nowhere),)
+        nowhere = (-1, record.provider, record.model, "none", 1, 1, record.tokens, record.cost, record.shadow_cost)
+        return (_attempt(request, *nowhere, 0.0, None, None),)
     if len(record.attempts) == 1:
         return (_attempt(request, 0, *_facts(record.attempts[0], 1, 1)),)
     providers: set[str] = set()
@@ -159,7 +160,7 @@ def _attempts(record: UsageRecord, request: RequestRow) -> tuple[AttemptRow, ...
     return tuple(rows)
 
 
-_Facts = tuple[str, str, str, int, int, Tokens, int | None, float, int | None, str | None]
+_Facts = tuple[str, str, str, int, int, Tokens, int | None, int | None, float, int | None, str | None]
 
 
 def _facts(attempt: Attempt, first_of_provider: int, first_of_model: int) -> _Facts:
@@ -171,6 +172,7 @@ def _facts(attempt: Attempt, first_of_provider: int, first_of_model: int) -> _Fa
         first_of_model,
         attempt.tokens,
         attempt.cost,
+        attempt.shadow_cost,
         attempt.duration_ms,
         attempt.http_status,
         attempt.error_code,
@@ -187,6 +189,7 @@ def _attempt(
     first_of_model: int,
     tokens: Tokens,
     cost: int | None,
+    shadow_cost: int | None,
     duration_ms: float,
     http_status: int | None,
     error_code: str | None,
@@ -211,6 +214,7 @@ def _attempt(
         tokens.output,
         tokens.reasoning,
         cost,
+        shadow_cost or 0,
         duration_ms,
         http_status,
         error_code,
@@ -231,22 +235,23 @@ def _check(record: UsageRecord) -> None:
     """Refuse what a column, a sum or a counter cannot hold: it would take its whole batch down, again and again."""
     if not record.id:
         raise ContractBroken("a record without an id")
-    _check_amounts(record.tokens, record.cost, record.duration_ms)
+    _check_amounts(record.tokens, record.cost, record.shadow_cost, record.duration_ms)
     for milliseconds in (record.ttft_ms, record.overhead_ms):
         if milliseconds is not None and not 0 <= milliseconds <= MAX_MS:
             raise ContractBroken(f"a duration of {milliseconds} ms")
     for attempt in record.attempts:
-        _check_amounts(attempt.tokens, attempt.cost, attempt.duration_ms)
+        _check_amounts(attempt.tokens, attempt.cost, attempt.shadow_cost, attempt.duration_ms)
         _check_status(attempt.http_status)
     _check_status(record.http_status)
 
 
-def _check_amounts(tokens: Tokens, cost: int | None, duration_ms: float) -> None:
+def _check_amounts(tokens: Tokens, cost: int | None, shadow_cost: int | None, duration_ms: float) -> None:
     classes = (tokens.input, tokens.cached, tokens.cache_write, tokens.output, tokens.reasoning)
     if min(classes) < 0 or max(classes) > MAX_TOKENS:
         raise ContractBroken(f"token counts must be 0 to {MAX_TOKENS}, not {classes}")
-    if cost is not None and not 0 <= cost <= MAX_COST:
-        raise ContractBroken(f"a cost must be 0 to {MAX_COST} pico-USD, not {cost}")
+    for amount in (cost, shadow_cost):
+        if amount is not None and not 0 <= amount <= MAX_COST:
+            raise ContractBroken(f"a cost must be 0 to {MAX_COST} pico-USD, not {amount}")
     if not 0 <= duration_ms <= MAX_MS:
         raise ContractBroken(f"a duration of {duration_ms} ms")
 

@@ -62,6 +62,7 @@ async def test_everything_is_summed_once(client):
         "attempts": 5,
         "tokens": {"input": 50, "cached": 0, "cache_write": 0, "output": 20, "reasoning": 0, "total": 70},
         "cost_usd": "0.000003",
+        "shadow_cost_usd": "0",
         "unpriced_requests": 1,
     }
     assert answer["items"] == [answer["totals"]]

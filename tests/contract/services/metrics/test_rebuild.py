@@ -113,3 +113,18 @@ async def test_the_last_day_is_told_by_minute_from_memory_and_again_after_a_rest
     assert [(minute["requests"], minute["cost_usd"]) for minute in there["items"]] == [(10, "0.00001"), (20, "0.00002")]
     assert [minute["requests"] for minute in chat["items"]] == [1]
     assert nobody == {"interval_s": 60, "whole": True, "items": []}
+
+
+async def test_a_minute_of_unknown_prices_costs_nothing_that_is_known(rig):
+    async with rig.running() as client:
+        await rig.publish(
+            usage_record(1, attempt("a/x", cost=None)),
+            usage_record(60, attempt("a/x", cost=None)),
+            usage_record(61),
+        )
+        await rig.projected(client)
+        told = [(await client.get(RECENT, params=asked)).json()["items"] for asked in ({}, {"model": "a/x"})]
+    assert [[(minute["cost_usd"], minute["unpriced_requests"]) for minute in minutes] for minutes in told] == [
+        [(None, 1), ("0.000001", 1)],
+        [(None, 1), (None, 1)],
+    ]

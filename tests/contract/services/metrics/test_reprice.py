@@ -41,7 +41,7 @@ def priced(version: int, at: datetime, usd: int | None, *, source: str = GENAI, 
     return PricesChanged(source=source, version=version, effective_at=at, changed=changed, removed=removed)
 
 
-async def told(client: Any, **body: Any) -> tuple[str, str, int]:
+async def told(client: Any, **body: Any) -> tuple[str | None, str | None, int]:
     answer = await client.post("/admin/v1/reprice", json=body)
     assert answer.status_code == 200, answer.text
     found = answer.json()
@@ -69,9 +69,15 @@ async def test_before_there_was_a_price_the_cost_is_unknown(rig: Rig) -> None:
         broken = attempt("other/x", outcome="server_error", tokens=NO_TOKENS, cost=0)
         await rig.publish(usage_record(1, broken, attempt(tokens=MILLION, cost=None)))
         await rig.projected(client)
-        assert await told(client, as_of="2026-01-01T00:00:00Z") == ("0", "0", 1)
-        assert await told(client, as_of="genai-prices@1") == ("0", "2", 0)
-        assert await told(client) == ("0", "0", 1)
+        assert await told(client, as_of="2026-01-01T00:00:00Z") == (None, None, 1)
+        assert await told(client, as_of="genai-prices@1") == (None, "2", 0)
+        assert await told(client) == (None, None, 1)
+        [model, _] = (await client.post("/admin/v1/reprice", json={})).json()["models"]
+        assert (model["model"], model["recorded"], model["repriced"]) == (
+            "openai/gpt",
+            {"cost_usd": None, "unpriced": 1},
+            {"cost_usd": None, "unpriced": 1},
+        )
 
 
 async def test_the_operators_price_goes_by_the_name_that_was_recorded(rig: Rig) -> None:

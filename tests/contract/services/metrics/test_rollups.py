@@ -28,6 +28,7 @@ def records():
                 chance.choice(["succeeded", "cut"]),
                 tokens=Tokens(input=chance.randrange(99), output=chance.randrange(99), cached=chance.randrange(9)),
                 cost=chance.choice([None, 0, 3, 10**12 + 1]),
+                shadow_cost=chance.choice([None, 5, 2 * 10**12 + 7]),
             )
             for _ in range(chance.randrange(4))
         ]

@@ -68,6 +68,7 @@ ATTEMPT = {
     "duration_ms": 812.4,
     "tokens": TOKENS,
     "cost_usd": "0.00002",
+    "shadow_cost_usd": "0.03",
 }
 REQUEST = {
     "id": "0198f2b0-0000-7000-8000-000000000004",
@@ -82,6 +83,7 @@ REQUEST = {
     "error_code": None,
     "tokens": TOKENS,
     "cost_usd": "0.00002",
+    "shadow_cost_usd": "0.03",
     "ttft_ms": 100.0,
     "duration_ms": 812.4,
     "overhead_ms": 1.2,
@@ -95,6 +97,7 @@ SUMS = {
     "attempts": 2,
     "tokens": {"input": 24, "cached": 6, "cache_write": 0, "output": 68, "reasoning": 0, "total": 98},
     "cost_usd": "0.00004",
+    "shadow_cost_usd": "0.06",
     "unpriced_requests": 1,
 }
 USAGE = {"items": [{"model": "openai/gpt-4o-mini", **SUMS}], "next_cursor": None, "totals": SUMS}
