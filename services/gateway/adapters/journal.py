@@ -6,6 +6,7 @@ and is written before the terminal frame. A write reaches the kernel at once, so
 loses nothing; ``sync`` brings it to the disk in groups.
 """
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.kernel.errors import StartRefused
+from shared.runtime.atomic_file import write_atomically
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 MAX_BYTES: Final = 1024 * 1024 * 1024
@@ -67,6 +69,8 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self._lock = _lock(folder)
+        self.life = _life(folder)
+        """Names this journal apart from others that were, or will be, of the same gateway."""
         self._segments: dict[int, _Segment] = {}
         self._acked_fd = os.open(folder / "acked", os.O_RDWR | os.O_CREAT, 0o600)
         self._acked = self._read_acked()
@@ -272,6 +276,15 @@ class Journal:
 def _bytes_of(request_id: str) -> bytes:
     """Return a UUID's 16 bytes; half the time that ``uuid.UUID`` takes."""
     return bytes.fromhex(request_id.replace("-", ""))
+
+
+def _life(folder: Path) -> str:
+    path = folder / "life"
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text()
+    life = os.urandom(6).hex()
+    write_atomically(path, life.encode())
+    return life
 
 
 def _lock(folder: Path) -> int:

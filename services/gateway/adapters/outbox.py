@@ -76,7 +76,8 @@ class Outbox:
             if records:
                 name = f"{position[0]}:{position[1]}"
                 envelope = encode_usage_envelope(self._gateway, name, records)
-                message_id = f"{self._gateway}:{name}"
+                # a new journal begins at the same positions, within the log's memory of what it took already
+                message_id = f"{self._gateway}:{self._journal.life}:{name}"
                 await self._log.publish(f"lr.usage.{self._gateway}", envelope, message_id=message_id)
             if after == position:
                 return
