@@ -132,7 +132,7 @@ class UsageEnvelope(msgspec.Struct, frozen=True, kw_only=True):
 
     gateway: str
     position: str
-    """The journal position of the first record, ``<segment>:<offset>``: also the end of the message id."""
+    """The journal position of the first record, ``<segment>:<offset>``."""
     records: tuple[UsageRecord, ...]
     version: int = 1
 

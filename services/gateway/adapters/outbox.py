@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from services.gateway.adapters.journal import Journal
+from services.gateway.adapters.journal import Journal, Position
 from shared.contracts.usage import encode_usage_envelope
 from shared.kernel.errors import LogUnavailable, OutcomeUnknown
 from shared.log.port import EventLog
@@ -19,6 +20,16 @@ RETRY_S: Final = 1.0
 log = structlog.get_logger("gateway")
 
 
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """An envelope on its way, and what the journal needs to hear when it has come."""
+
+    message_id: str
+    raw: bytes
+    after: Position
+    records: int
+
+
 class Outbox:
     """Tails the journal: what a crash or an absent log left behind goes the same way as what is new."""
 
@@ -26,6 +37,8 @@ class Outbox:
         self._journal = journal
         self._log = event_log
         self._gateway = gateway
+        self._parcel: _Parcel | None = None
+        """What was sent and not acknowledged yet: it goes again as it was, so that the log knows it for a repeat."""
         self._task: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
         self._stopping = False
@@ -70,16 +83,29 @@ class Outbox:
 
     async def _ship(self) -> None:
         """Ship what the journal holds now; what comes meanwhile waits, or each envelope would hold one record."""
-        position, end = self._journal.acked, self._journal.position
-        while position < end:
-            records, after = self._journal.records_after(position, MAX_RECORDS, MAX_BYTES)
-            if records:
-                name = f"{position[0]}:{position[1]}"
-                envelope = encode_usage_envelope(self._gateway, name, records)
-                # a new journal begins at the same positions, within the log's memory of what it took already
-                message_id = f"{self._gateway}:{self._journal.life}:{name}"
-                await self._log.publish(f"lr.usage.{self._gateway}", envelope, message_id=message_id)
-            if after == position:
+        end = self._journal.position
+        while self._journal.acked < end:
+            parcel = self._parcel or self._next()
+            if parcel is None:
                 return
-            self._journal.acknowledge(after, len(records))
-            position = after
+            self._parcel = parcel
+            await self._log.publish(f"lr.usage.{self._gateway}", parcel.raw, message_id=parcel.message_id)
+            self._parcel = None
+            self._journal.acknowledge(parcel.after, parcel.records)
+
+    def _next(self) -> _Parcel | None:
+        """Return the next records, in an envelope; None: there are none."""
+        start = self._journal.acked
+        records, after = self._journal.records_after(start, MAX_RECORDS, MAX_BYTES)
+        if not records:
+            if after != start:
+                self._journal.acknowledge(after, 0)
+            return None
+        # The end is in the name, for after a crash more may follow on the same start; and the journal's life, for a new
+        # journal begins at the same positions, within the log's memory of what it took already.
+        name = f"{self._gateway}:{self._journal.life}:{_text(start)}-{_text(after)}"
+        return _Parcel(name, encode_usage_envelope(self._gateway, _text(start), records), after, len(records))
+
+
+def _text(position: Position) -> str:
+    return f"{position[0]}:{position[1]}"
