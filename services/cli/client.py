@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ADMIN: Final = "/admin/v1"
 _CONNECT_S: Final = 5.0
 _READ_S: Final = 120.0
+_DOWNLOAD_S: Final = 3_600.0
+"""A large one is made before its first byte comes."""
 _PAGE: Final = 500
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
@@ -165,7 +167,8 @@ class Admin:
 
         headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            with self._http.stream(method, f"{ADMIN}/{path}", headers=headers) as response:
+            patience = httpx.Timeout(_DOWNLOAD_S, connect=_CONNECT_S)
+            with self._http.stream(method, f"{ADMIN}/{path}", headers=headers, timeout=patience) as response:
                 if not response.is_success:
                     response.read()
                     raise self._refusal(response)

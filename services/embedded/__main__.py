@@ -9,19 +9,16 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import IO
 
 from services.embedded.app import SERVICES, House, build
 from services.embedded.nats_server import NatsServer
-from shared.kernel.errors import LogUnavailable
 from shared.kernel.secrets import Secret
 from shared.log.nats import NatsLog
-from shared.log.nats_connection import Connection
 from shared.log.port import EventLog
+from shared.runtime.backups import backups
 from shared.runtime.bootstrap import USAGE_SHARE, bootstrap_log
-from shared.runtime.clock import SYSTEM_CLOCK
 from shared.runtime.logging import configure_logging
-from shared.runtime.master_key import MasterKeys, load_master_keys
+from shared.runtime.master_key import load_master_keys
 from shared.runtime.nats_users import BACKUP
 from shared.runtime.process import Place, run_process, serve, settle_memory
 from shared.runtime.server import bind
@@ -62,28 +59,12 @@ async def up(place: Place, *, as_json: bool = False) -> None:
         connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
         logs: dict[str, EventLog] = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
         try:
-            backup = _backup(place, server, masters)
+            password = server.users[BACKUP]
+            backup = backups(server.url, user=BACKUP, password=password, folder=place.home, masters=masters)
             house = build(place, logs, masters=masters, admin_token=token, backup=backup)
             await _serve(house, place, bound, as_json=as_json)
         finally:
             await asyncio.gather(*(log.close() for log in logs.values()))
-
-
-def _backup(place: Place, server: NatsServer, masters: MasterKeys) -> Callable[[], Awaitable[IO[bytes]]]:
-    async def make() -> IO[bytes]:
-        from shared.log.backup import write_backup
-
-        ring = await masters.again()
-        if len(ring) > 1:
-            raise LogUnavailable("the master key is being rotated: make the backup when that is done")
-        connection = Connection(server.url, user=BACKUP, password=server.users[BACKUP], name="backup")
-        await connection.open()
-        try:
-            return await write_backup(connection, place.home, master=ring[0], now=SYSTEM_CLOCK.now())
-        finally:
-            await connection.close()
-
-    return make
 
 
 async def _serve(house: House, place: Place, bound: socket.socket, *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from shared.runtime.atomic_file import write_atomically
 from shared.runtime.bootstrap import syncs_every_write
 from shared.runtime.nats_binary import nats_server_binary
 from shared.runtime.nats_config import KEY_VARIABLE, render
-from shared.runtime.nats_users import BACKUP, BOOTSTRAP, SERVICES, SYSTEM
+from shared.runtime.nats_users import SYSTEM, USERS
 from shared.runtime.store_key import STORE, open_store_key
 
 log = structlog.get_logger("nats")
@@ -47,7 +47,7 @@ class NatsServer:
         """``home`` is the data folder, which is locked; the store is ``home/nats``. ``older``: master keys that are
         being replaced."""
         self.users: dict[str, str] = {}
-        """Passwords by user: ``bootstrap``, ``backup`` and one per service."""
+        """Passwords by user."""
         self.url = ""
         self._folder = home / "nats"
         self._master = master
@@ -84,7 +84,7 @@ class NatsServer:
             self._folder.mkdir(exist_ok=True, mode=0o700)
             (self._folder / STORE).mkdir(exist_ok=True, mode=0o700)
             self._key = open_store_key(self._folder, self._master, older=self._older)
-            self.users = {name: secrets.token_urlsafe(24) for name in (SYSTEM, BOOTSTRAP, BACKUP, *SERVICES)}
+            self.users = {name: secrets.token_urlsafe(24) for name in USERS}
             await self._first_start()
             if await self.durable() is False:
                 raise StartRefused("nats-server runs without sync_interval: always, a power cut would lose changes")

@@ -7,27 +7,23 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from services.embedded.folder_lock import FolderLock
 from services.embedded.nats_server import NatsServer
-from services.gateway.domain.key import KEY, DisableKey, KeyState
-from shared.kernel.errors import LocalRouterError, Refusal, StartRefused
-from shared.log.aggregates import Aggregates
+from services.gateway.adapters.restore import REFUSED, disable_keys
+from shared.kernel.errors import LocalRouterError, StartRefused
 from shared.log.backup import Backup
 from shared.log.nats import NatsLog
 from shared.log.nats_connection import Connection
-from shared.log.port import LR_CONFIG
-from shared.runtime.clock import SYSTEM_CLOCK, new_id
 from shared.runtime.master_key import FILE, FILE_VARIABLE, VARIABLE, load_master_keys
-from shared.runtime.nats_users import BACKUP
+from shared.runtime.nats_users import RESTORE
 from shared.runtime.process import Place
 
 _OF_A_LIFE: Final = ("nats", "ledger.db", "snapshots", "journal")
 """What a LocalRouter leaves in its folder once it has run."""
-_KEYS: Final = f"lr.config.{KEY.kind}."
-REFUSED: Final = 4
 
 
 async def restore(place: Place, file: Path, *, enable_keys: bool) -> str:
@@ -50,14 +46,18 @@ async def restore(place: Place, file: Path, *, enable_keys: bool) -> str:
                 f" or set ${VARIABLE}"
             )
         ring = load_master_keys(home, place.environ).ring()
-        backup = await asyncio.to_thread(Backup, file)
-        try:
+        with _opened(file) as opened, closing(await asyncio.to_thread(Backup, opened, str(file))) as backup:
             backup.require(ring)
             return await _restored(place, backup, ring, enable_keys=enable_keys)
-        finally:
-            backup.close()
     finally:
         lock.release()
+
+
+def _opened(file: Path) -> IO[bytes]:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise StartRefused(f"the backup {file} cannot be read: {error.strerror}") from error
 
 
 async def _restored(place: Place, backup: Backup, ring: Sequence[bytes], *, enable_keys: bool) -> str:
@@ -65,35 +65,23 @@ async def _restored(place: Place, backup: Backup, ring: Sequence[bytes], *, enab
     try:
         server = NatsServer(staging, ring[0], older=ring[1:], max_store_bytes=place.settings.nats.max_store_bytes)
         async with server:
-            connection = Connection(server.url, user=BACKUP, password=server.users[BACKUP], name="restore")
+            connection = Connection(server.url, user=RESTORE, password=server.users[RESTORE], name="restore")
             await connection.open()
             try:
                 await backup.restore(connection)
             finally:
                 await connection.close()
-            disabled = 0 if enable_keys else await _disable_keys(server)
+            disabled = None if enable_keys else await _disable_keys(server)
         (staging / "nats").rename(place.home / "nats")
     finally:
         shutil.rmtree(staging)
-    copied = backup.manifest.streams.values()
-    keys = "keys are as they were" if enable_keys else f"{disabled} keys are disabled: `localrouter keys enable`"
-    return f"Restored {sum(stream.messages for stream in copied)} messages as of {backup.manifest.made_at}; {keys}."
+    return backup.told(disabled)
 
 
 async def _disable_keys(server: NatsServer) -> int:
     log = await NatsLog.connect(server.url, user="gateway", password=server.users["gateway"], name="restore")
     try:
-        aggregates = Aggregates(log, clock=SYSTEM_CLOCK, new_id=new_id, source="gateway")
-        keys = {item.subject.removeprefix(_KEYS) async for item in log.read(LR_CONFIG, f"{_KEYS}*")}
-        disabled = 0
-        for key in sorted(keys):
-            if (await aggregates.load(KEY, key)).state.state is not KeyState.ENABLED:
-                continue
-            done = await aggregates.handle(KEY, key, DisableKey(), actor="restore")
-            if isinstance(done, Refusal):
-                raise StartRefused(f"the key {key} cannot be disabled: {done.message}")
-            disabled += 1
-        return disabled
+        return await disable_keys(log)
     finally:
         await log.close()
 

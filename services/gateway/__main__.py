@@ -1,6 +1,8 @@
-"""The gateway in a process of its own: ``python -m services.gateway``."""
+"""The gateway in a process of its own: ``python -m services.gateway``, and ``… restore FILE``."""
 
 import itertools
+import sys
+from pathlib import Path
 from typing import Final
 
 from services.gateway.adapters.admin_proxy import HttpClient, RemoteService
@@ -8,8 +10,11 @@ from services.gateway.adapters.journal import JournalInUse
 from services.gateway.adapters.providers_http import HttpCompletions
 from services.gateway.app import Gateway, build
 from services.gateway.settings import GatewaySettings
+from shared.runtime.backups import backups, copying_user
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
+from shared.runtime.master_key import FILE_VARIABLE
 from shared.runtime.process import Running, Surroundings, run
+from shared.runtime.store_key import rewrap_store_key
 from shared.runtime.token_files import admin_token
 
 AUTO: Final = "auto"
@@ -53,11 +58,17 @@ def _build(surroundings: Surroundings, settings: GatewaySettings) -> Gateway:
             ("metrics", urls.metrics_url),
         )
     }
+    nats = place.settings.nats
+    user, password = copying_user(nats, "gateway")
+    master_file = place.environ.get(FILE_VARIABLE)
     return build(
         settings,
         log=surroundings.log,
         secrets=surroundings.secrets,
         masters=surroundings.masters,
+        # in containers the key of the log's store lies beside the master key
+        rewrap_more=lambda ring: master_file and rewrap_store_key(Path(master_file).parent, ring),
+        backup=backups(nats.url or "", user=user, password=password, folder=place.home, masters=surroundings.masters),
         completions=completions,
         services=others,
         readiness={name: other.not_ready for name, other in others.items()},
@@ -71,7 +82,12 @@ def _build(surroundings: Surroundings, settings: GatewaySettings) -> Gateway:
 
 
 def main() -> None:
-    """Run until stopped."""
+    """Run until stopped, or make an empty log from a backup."""
+    if sys.argv[1:2] == ["restore"]:
+        from services.gateway.adapters.restore import main as restore
+
+        restore(sys.argv[2:])
+        return
     run("gateway", gateway, alone=True)
 
 

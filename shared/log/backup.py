@@ -12,7 +12,7 @@ import os
 import tarfile
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -22,9 +22,10 @@ import msgspec
 from shared.kernel.errors import SealBroken, StartRefused
 from shared.kernel.secrets import Sealed, key_id, seal, unseal
 from shared.log.nats_connection import Connection
+from shared.log.nats_reading import asked
 from shared.log.nats_snapshots import CHUNK_BYTES, restore, snapshot
-from shared.log.port import LR_CONFIG, LR_USAGE, SECRETS
-from shared.log.streams import definitions
+from shared.log.port import LR_CONFIG, LR_USAGE, RESTORING, SECRETS
+from shared.log.streams import all_names, definitions
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -122,19 +123,37 @@ def _member(stream: str) -> str:
     return f"streams/{stream}"
 
 
+@asynccontextmanager
+async def restoring(connection: Connection, place: str) -> AsyncGenerator[None, None]:
+    """Give an empty log to be restored into, which nobody uses before all that is done in here is done.
+
+    What an earlier try left is taken away. Raises StartRefused for a log that is in use, LogUnavailable,
+    OutcomeUnknown.
+    """
+    ours = definitions().keys() & (names := await all_names(connection))
+    if RESTORING not in names:
+        if ours:
+            raise StartRefused(f"the log at {place} is not empty, there is {', '.join(sorted(ours))}")
+        await asked(connection, f"STREAM.CREATE.{RESTORING}", {"name": RESTORING, "subjects": ["lr.restoring"]})
+    for name in ours:
+        await asked(connection, f"STREAM.DELETE.{name}")
+    yield
+    await asked(connection, f"STREAM.DELETE.{RESTORING}")
+
+
 class Backup:
     """A backup that was found whole."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it and compare every checksum (blocks); raises StartRefused."""
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        """Read it and compare every checksum (blocks), ``name`` being what people call it; raises StartRefused."""
         try:
-            self._tar = tarfile.open(path)  # noqa: SIM115  closed by close
+            self._tar = tarfile.open(fileobj=file)  # noqa: SIM115  closed by close
             self.manifest = self._checked()
         except (OSError, tarfile.TarError, KeyError, EOFError, msgspec.DecodeError) as error:
-            raise StartRefused(f"{path} is no backup, or not a whole one: {error}") from error
+            raise StartRefused(f"{name} is no backup, or not a whole one: {error}") from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of it; the file is the caller's to close."""
         self._tar.close()
 
     def require(self, ring: Any) -> None:
@@ -154,6 +173,14 @@ class Backup:
         """Make every stream, ``LR_CONFIG`` last: where it is, all are. Raises LogUnavailable, OutcomeUnknown."""
         for name in sorted(self.manifest.streams, key=lambda name: name == LR_CONFIG):
             await restore(connection, name, bytes(self.manifest.streams[name].head), self._pieces(name))
+
+    def told(self, disabled: int | None) -> str:
+        """Return what a restore did, in a sentence; ``disabled`` keys, None: they are as they were."""
+        messages = sum(stream.messages for stream in self.manifest.streams.values())
+        keys = (
+            "keys are as they were" if disabled is None else f"{disabled} keys are disabled: `localrouter keys enable`"
+        )
+        return f"Restored {messages} messages as of {self.manifest.made_at}; {keys}."
 
     async def _pieces(self, stream: str) -> AsyncGenerator[bytes, None]:
         file = self._file(_member(stream))

@@ -21,6 +21,8 @@ STREAMS: Final[dict[str, str]] = {
     LR_DEAD: "lr.dead.>",
 }
 """Every stream and the subjects it keeps."""
+RESTORING: Final = "LR_RESTORING"
+"""A stream that is there while the others are made from a backup, and holds nothing."""
 SPEED_SUBJECT: Final = "lr.facts.speed.traffic"
 """Where the measurements of the whole traffic stand in ``LR_FACTS``."""
 

@@ -10,7 +10,7 @@ import structlog
 from shared.kernel.errors import LogDamaged
 from shared.log.nats_connection import ApiError, Connection
 from shared.log.nats_reading import asked, stream_state
-from shared.log.port import BUCKETS, LR_CONFIG, LR_USAGE, STREAMS
+from shared.log.port import BUCKETS, LR_CONFIG, LR_USAGE, RESTORING, STREAMS
 
 log = structlog.get_logger("log")
 
@@ -111,5 +111,12 @@ async def _create(connection: Connection, wanted: dict[str, dict[str, Any]]) -> 
 
 
 async def _names(connection: Connection) -> set[str]:
-    answer = await asked(connection, "STREAM.NAMES")
-    return set(answer.get("streams") or []) & set(definitions())
+    names = await all_names(connection)
+    if RESTORING in names:
+        raise LogDamaged("this log is being restored, or a restore of it was cut short: let it end, or run it again")
+    return names & set(definitions())
+
+
+async def all_names(connection: Connection) -> set[str]:
+    """Return the name of every stream there is, buckets' streams and others' included; raises LogUnavailable."""
+    return set((await asked(connection, "STREAM.NAMES")).get("streams") or [])

@@ -5,12 +5,14 @@ Wildcards stand for whole tokens, so rights are by stream: https://docs.nats.io/
 
 from typing import Final
 
-from shared.log.port import BUCKETS, CATALOG, LEASES, PLANS, SECRETS, STREAMS
+from shared.log.port import BUCKETS, CATALOG, LEASES, PLANS, RESTORING, SECRETS, STREAMS
 
 BOOTSTRAP: Final = "bootstrap"
 SYSTEM: Final = "system"
 BACKUP: Final = "backup"
-"""Copies whole streams, and makes them from copies."""
+"""Copies whole streams."""
+RESTORE: Final = "restore"
+"""Makes whole streams from copies, in a log that is empty."""
 
 _OWN: Final[dict[str, tuple[str, ...]]] = {
     "gateway": ("lr.config.key.>", "lr.config.settings.>", "lr.config.name.key.>", "lr.usage.>", f"$KV.{SECRETS}.>"),
@@ -32,6 +34,7 @@ _OWN: Final[dict[str, tuple[str, ...]]] = {
 """What each service writes; leases are everybody's."""
 
 SERVICES: Final = tuple(_OWN)
+USERS: Final = (SYSTEM, BOOTSTRAP, BACKUP, RESTORE, *SERVICES)
 
 
 def publish_rights(user: str) -> list[str]:
@@ -39,8 +42,12 @@ def publish_rights(user: str) -> list[str]:
     if user == BOOTSTRAP:
         return ["$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"]
     if user == BACKUP:
-        api = [f"$JS.API.STREAM.{call}.*" for call in ("SNAPSHOT", "RESTORE", "INFO")]
-        return [*api, "$JS.API.STREAM.NAMES", "$JS.SNAPSHOT.ACK.>", "$JS.SNAPSHOT.RESTORE.>"]
+        api = [f"$JS.API.STREAM.{call}.*" for call in ("SNAPSHOT", "INFO")]
+        return [*api, "$JS.API.STREAM.NAMES", "$JS.SNAPSHOT.ACK.>"]
+    if user == RESTORE:
+        # it takes back what a former try left behind
+        api = [f"$JS.API.STREAM.{call}.*" for call in ("RESTORE", "INFO", "DELETE")]
+        return [*api, f"$JS.API.STREAM.CREATE.{RESTORING}", "$JS.API.STREAM.NAMES", "$JS.SNAPSHOT.RESTORE.>"]
     own = _OWN[user]
     rights = [*own, f"$KV.{LEASES}.>", "$JS.API.STREAM.NAMES"]
     sealed = f"$KV.{SECRETS}.>" in own

@@ -21,6 +21,7 @@ from shared.log.secrets import SecretStore
 from shared.log.snapshots import SnapshotStore
 from shared.log.streams import verify
 from shared.runtime.asgi import App
+from shared.runtime.backups import nats_password
 from shared.runtime.logging import configure_logging
 from shared.runtime.master_key import MasterKeys, load_master_keys
 from shared.runtime.server import HttpServer, bind
@@ -28,7 +29,7 @@ from shared.runtime.service import Service
 from shared.runtime.settings import Nats, Settings
 from shared.runtime.settings_file import home as home_folder
 from shared.runtime.settings_file import load_settings, log_folder
-from shared.runtime.token_files import SERVICE_VARIABLE, given_token, read_token
+from shared.runtime.token_files import SERVICE_VARIABLE, given_token
 
 REFUSED: Final = 1
 """Exit code of a process that did not start."""
@@ -178,7 +179,7 @@ async def connect_log(name: str, place: Place, limit_s: float | None = None) -> 
     nats = place.settings.nats
     if nats.url is None:
         raise StartRefused("nats.url is not set: a service of its own needs a NATS server (or use `localrouter up`)")
-    user, password = nats.user or name, _nats_password(nats)
+    user, password = nats.user or name, nats_password(nats)
     limit_s = nats.wait_s if limit_s is None else limit_s
     waiting = asyncio.get_running_loop().call_later(_PATIENCE_S, _say_what_is_waited_for, nats)
     try:
@@ -199,7 +200,7 @@ async def _log_or_none_yet(name: str, place: Place) -> NatsLog:
         if not known or nats.url is None:
             raise
         log.warning("NATS is away: beginning with what was last known", error=str(error))
-        return NatsLog.seeking(nats.url, user=nats.user or name, password=_nats_password(nats), name=name)
+        return NatsLog.seeking(nats.url, user=nats.user or name, password=nats_password(nats), name=name)
 
 
 def _say_what_is_waited_for(nats: Nats) -> None:
@@ -218,12 +219,6 @@ def service_token(place: Place) -> str:
     if token is None:
         raise StartRefused(f"no service token: set {SERVICE_VARIABLE} or {SERVICE_VARIABLE}_FILE")
     return token
-
-
-def _nats_password(nats: Nats) -> str | None:
-    if nats.password is not None:
-        return nats.password.get_secret_value()
-    return None if nats.password_file is None else read_token(Path(nats.password_file))
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

@@ -58,6 +58,11 @@ class Nats(Section):
     user: str | None = Field(None, description="User of this service")
     password: SecretStr | None = Field(None, description="Its password")
     password_file: str | None = Field(None, description="File that holds its password")
+    backup_user: str | None = Field(
+        None, description="User that copies whole streams for a backup; null: that of this service"
+    )
+    backup_password: SecretStr | None = Field(None, description="Password of that user")
+    backup_password_file: str | None = Field(None, description="File that holds that password")
     wait_s: float = Field(60, gt=0, description="How long a start waits for the server")
     max_store_bytes: int = Field(10 * 1024**3, ge=64 * 1024**2, description="Most the embedded store may take")
 

@@ -21,16 +21,17 @@ _CONTEXT: Final = "nats-store"
 _ENTROPY: Final = 56
 
 
-def open_store_key(folder: Path, master: bytes, *, older: Sequence[bytes] = ()) -> str:
+def open_store_key(folder: Path, master: bytes, *, older: Sequence[bytes] = (), key_folder: Path | None = None) -> str:
     """Return the key of the store in ``folder / STORE`` (64 hex digits), made when the store is new.
 
-    ``older``: master keys that are being replaced, any of which it may still be sealed under. Raises StartRefused,
+    ``older``: master keys that are being replaced, any of which it may still be sealed under. ``key_folder``: where the
+    wrapped key is kept, if not in ``folder``. Raises StartRefused,
     with nothing in the store changed, when the master key is another, when the key file is missing or damaged, or when
     it belongs to another store.
     """
     store = folder / STORE
     used = _has_files(store)
-    path = folder / KEY_FILE
+    path = (key_folder or folder) / KEY_FILE
     if path.exists():
         key = _unwrap(path, (master, *older))
     elif used:

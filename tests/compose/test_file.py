@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from shared.runtime.containers import SHARES
+from shared.runtime.containers import MASTER_SHARE, SHARES
 from shared.runtime.healthcheck import PORTS
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_the_inside_has_no_way_out_and_the_stores_are_nowhere_else() -> None:
 def test_secrets_are_in_volumes_and_not_in_the_environment(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
         if re.search(r"PASSWORD|TOKEN|SECRET|KEY", variable):
-            in_a_file = variable.endswith("_FILE") and value.startswith("/run/localrouter/")
+            in_a_file = variable.endswith("_FILE") and value.startswith(("/run/localrouter/", "/run/master/"))
             passed_on = variable.endswith("_API_KEY") and value == f"${{{variable}:-}}"
             assert in_a_file or passed_on, variable
 
@@ -83,9 +83,11 @@ def test_each_container_sees_its_own_secrets_only_and_cannot_change_them(name: s
     mounts = [volume for volume in SERVICES[name].get("volumes", []) if volume.startswith("secrets")]
     if name == "bootstrap":
         shares = {volume.partition(":")[0].removeprefix("secrets-") for volume in mounts} - {"secrets"}
-        assert shares == {"nats", *SHARES}
+        assert shares == {"nats", MASTER_SHARE, *SHARES}
         return
     wanted = [f"secrets-{name}:/run/localrouter:ro"] if name == "nats" or name in SHARES else []
+    wanted += ["secrets-master:/run/master:ro"] if name in ("providers", "restore") else []
+    wanted += ["secrets-master:/run/master"] if name == "gateway" else []
     assert mounts == wanted
 
 
@@ -123,6 +125,13 @@ def test_nothing_is_started_before_what_it_needs_is_well() -> None:
         assert (name, "streams") in conditions
     for name in ("nats", "postgres"):
         assert (name, "bootstrap") in conditions
+
+
+def test_the_ledger_is_in_postgresql() -> None:
+    given = SERVICES["metrics"]["environment"]
+    assert given["LOCALROUTER_DATABASE__URL"] == "postgresql://localrouter@postgres:5432/localrouter"
+    assert SERVICES["postgres"]["environment"]["POSTGRES_DB"] == "localrouter"
+    assert given["LOCALROUTER_DATABASE__PASSWORD_FILE"] == "/run/localrouter/database-password"
 
 
 def test_every_long_lived_container_says_how_it_is() -> None:

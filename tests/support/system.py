@@ -200,7 +200,10 @@ def separate(folder: Path, **env: str) -> Iterator[System]:
         }
         base |= {"LOCALROUTER_NATS__URL": nats["url"], "LOCALROUTER_SERVICE_TOKEN": "the-service-token"}
         for name in ("router", "providers", "metrics", "gateway"):
-            processes.start(name, [f"services.{name}"], base | {"LOCALROUTER_NATS__PASSWORD": nats["users"][name]})
+            own = {"LOCALROUTER_NATS__PASSWORD": nats["users"][name]}
+            if name == "gateway":
+                own |= copying(nats["users"], "backup")
+            processes.start(name, [f"services.{name}"], base | own)
         url = f"http://127.0.0.1:{port}"
 
         def ready() -> bool:
@@ -214,6 +217,11 @@ def separate(folder: Path, **env: str) -> Iterator[System]:
             yield system
     finally:
         processes.stop()
+
+
+def copying(users: dict[str, str], user: str) -> dict[str, str]:
+    """Return what names the user that copies streams."""
+    return {"LOCALROUTER_NATS__BACKUP_USER": user, "LOCALROUTER_NATS__BACKUP_PASSWORD": users[user]}
 
 
 class Wall:

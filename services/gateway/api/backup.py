@@ -6,25 +6,25 @@ from typing import IO, Final
 
 import msgspec
 
-from shared.kernel.errors import LogError
+from shared.kernel.errors import LogError, StartRefused
 from shared.runtime.asgi import App, Receive, Scope, Send, respond
 
 _PIECE_BYTES: Final = 256 * 1024
 
 
 def backup_app(make: Callable[[], Awaitable[IO[bytes]]] | None) -> App:
-    """Return the application; ``make`` returns a new backup as an open file, None: it is not to be had here."""
+    """Return the application; ``make`` returns a new backup as an open file, None: there is none."""
 
     async def app(scope: Scope, _: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             await _problem(send, 405, "method_not_allowed", "a backup is made by POST")
             return
         if make is None:
-            await _problem(send, 501, "no_backup", "services as processes of their own make no backup yet")
+            await _problem(send, 501, "no_backup", "this gateway makes no backups")
             return
         try:
             file = await make()
-        except LogError as error:
+        except (LogError, StartRefused) as error:
             await _problem(send, 503, "log_unavailable", str(error))
             return
         except OSError as error:
