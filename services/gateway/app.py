@@ -151,7 +151,8 @@ def build(
         return [*cut_off, *blind, *missing, *ring.problems(), *plans.problems(), *catalog.problems()]
 
     def not_ready() -> list[str]:
-        return [*keys_runner.problems(), *health_runner.problems(), *problems()]
+        unwritten = [] if journal.problem is None else [journal.problem]
+        return [*unwritten, *keys_runner.problems(), *health_runner.problems(), *problems()]
 
     def refuse() -> str | None:
         away = watch.away_for_s()
@@ -246,8 +247,10 @@ class _WakingJournal:
         return self._journal.full
 
     def opened(self, request_id: str, opened: bytes) -> None:
-        self._journal.opened(request_id, opened)
-        self._wake()
+        try:
+            self._journal.opened(request_id, opened)
+        finally:  # without room it is the outbox that tries again
+            self._wake()
 
     def closed(self, request_id: str, record: bytes) -> None:
         self._journal.closed(request_id, record)

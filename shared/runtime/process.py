@@ -1,6 +1,7 @@
 """One service in a process of its own: where it is, its log, its secrets, its life from start to signal."""
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -36,6 +37,7 @@ REFUSED: Final = 1
 _PATIENCE_S: Final = 2.0
 _ALONE_S: Final = 3.0
 """How long a service that can begin alone waits for NATS."""
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 INTERRUPTED: Final = 130
 """Exit code of one that Ctrl-C ended while it started."""
 
@@ -113,6 +115,12 @@ def run_process(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
             runner.run(main())
     except LocalRouterError as error:
         print(f"localrouter: {error}", file=sys.stderr)  # noqa: T201  the process has no log yet, or no more
+        sys.exit(REFUSED)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        where = f"{error.filename} cannot be written" if error.filename else "the data folder cannot be written"
+        print(f"localrouter: {where}: {error.strerror}", file=sys.stderr)  # noqa: T201  as above
         sys.exit(REFUSED)
     except KeyboardInterrupt:  # before it served: from then on a signal is an orderly end
         sys.exit(INTERRUPTED)

@@ -15,7 +15,8 @@ from typing import Final
 
 PASSWORD: Final = "correct horse"  # noqa: S105  of a server that lives for a test
 USER: Final = "localrouter"
-_NOBODY: Final = 65534
+NOBODY: Final = 65534
+"""Who it runs as where the test is root's."""
 
 
 class ThrowAwayPostgres:
@@ -30,7 +31,7 @@ class ThrowAwayPostgres:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         # PostgreSQL refuses to run as root
-        self._user = _NOBODY if os.geteuid() == 0 else None
+        self._user = NOBODY if os.geteuid() == 0 else None
         if self._user is not None:
             os.chown(folder, self._user, self._user)
 

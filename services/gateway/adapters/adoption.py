@@ -10,6 +10,7 @@ import structlog
 
 from services.gateway.adapters.journal import Journal, JournalInUse
 from services.gateway.adapters.outbox import Outbox
+from shared.kernel.errors import StartRefused
 from shared.log.port import EventLog
 
 INTERVAL_S: Final = 30.0
@@ -55,6 +56,9 @@ class Adoption:
         try:
             journal = Journal(folder, self._interrupted)
         except JournalInUse:
+            return
+        except StartRefused as error:
+            log.warning("the journal of a gateway that is gone cannot be shipped", error=str(error))
             return
         log.warning("shipping the journal of a gateway that is gone", gateway=folder.name)
         outbox = Outbox(journal, self._log, folder.name)

@@ -3,12 +3,15 @@
 An entry is a header (kind, length, CRC-32, request id) and a payload. ``opened`` is written before the first upstream
 byte and holds what the request's record is made of if nothing else is ever written. ``closed`` holds the true record
 and is written before the terminal frame. A write reaches the kernel at once, so a killed process
-loses nothing; ``sync`` brings it to the disk in groups.
+loses nothing; ``sync`` brings it to the disk in groups. Without room on the disk no request is opened, and what is
+closed then waits in memory.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import shutil
 import struct
 import zlib
 from collections import deque
@@ -29,6 +32,9 @@ RECENT_BYTES: Final = 8 * 1024 * 1024
 
 Position = tuple[int, int]
 """A place in the journal: segment and offset."""
+
+_ROOM: Final = 1024 * 1024
+"""With so much free on the disk it is tried again."""
 
 _OPENED: Final = 1
 _CLOSED: Final = 2
@@ -66,9 +72,25 @@ class Journal:
 
         ``interrupted`` makes the record of a request out of what it was opened with.
         """
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
-        self._lock = _lock(folder)
+        self._unwritten: deque[tuple[bytes, bytes]] = deque()
+        self._unwritten_bytes = 0
+        self.problem: str | None = None
+        """Why it cannot be written, since the last try."""
+        self.dropped = 0
+        """Records of refused requests that were too many to wait."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(folder)
+            try:
+                self._begin(folder, interrupted)
+            except OSError:
+                os.close(self._lock)
+                raise
+        except OSError as error:
+            raise StartRefused(f"the journal in {folder} cannot be written: {error.strerror}") from error
+
+    def _begin(self, folder: Path, interrupted: Callable[[bytes], bytes]) -> None:
         self.life = _life(folder)
         """Names this journal apart from others that were, or will be, of the same gateway."""
         self._segments: dict[int, _Segment] = {}
@@ -116,18 +138,41 @@ class Journal:
     def opened(self, request_id: str, opened: bytes) -> None:
         """Note that a request is about to go upstream; a second call replaces what the first one said."""
         request = _bytes_of(request_id)
-        if request not in self._homes:
-            self._homes[request] = self._current
-            self._current.open.add(request)
+        self._settle()
+        home = self._current
         self._write(_OPENED, request, opened)
+        if request not in self._homes:
+            self._homes[request] = home
+            home.open.add(request)
 
     def closed(self, request_id: str, record: bytes) -> None:
-        """Note the one true record of a request."""
+        """Note the one true record of a request; one that finds no room is written when there is some."""
         request = _bytes_of(request_id)
-        home = self._homes.pop(request, None)
-        if home is not None:
-            home.open.discard(request)
-        self._close(request, record)
+        try:
+            self._settle()
+            self._close(request, record)
+        except OSError:
+            # what was opened is bounded, as nothing more is; refusals are not
+            if request not in self._homes and self._unwritten_bytes > RECENT_BYTES:
+                self.dropped += 1
+                return
+            self._unwritten.append((request, record))
+            self._unwritten_bytes += len(record)
+
+    def try_again(self) -> bool:
+        """Write what found no room, and return whether there is some by now."""
+        with contextlib.suppress(OSError):
+            self._settle()
+            if shutil.disk_usage(self.folder).free > _ROOM:
+                self.problem = None
+        return self.problem is None
+
+    def _settle(self) -> None:
+        while self._unwritten:
+            request, record = self._unwritten[0]
+            self._close(request, record)
+            self._unwritten.popleft()
+            self._unwritten_bytes -= len(record)
 
     def records_after(self, position: Position, most: int, most_bytes: int) -> tuple[list[bytes], Position]:
         """Return the next closed records after ``position`` and the position after the last one of them.
@@ -182,24 +227,34 @@ class Journal:
         """Note that the log holds the next ``records``, up to ``position``, and let go of what nobody needs."""
         self._acked = position
         self.waiting_records -= records
-        os.pwrite(self._acked_fd, _ACKED.pack(*position), 0)
+        with contextlib.suppress(OSError):  # what is shipped again is counted once
+            os.pwrite(self._acked_fd, _ACKED.pack(*position), 0)
         self._forget()
 
     def sync(self) -> None:
         """Bring what was written to the disk (blocks: run it in a thread)."""
         if self._dirty:
-            self._dirty = False
             os.fsync(self._fd)
+            self._dirty = False
 
     def close(self) -> None:
         """Sync and let go of the folder."""
+        self.try_again()
         self.sync()
         for descriptor in (self._fd, self._acked_fd, self._lock):
             os.close(descriptor)
 
     def _write(self, kind: int, request: bytes, payload: bytes) -> None:
         entry = _HEADER.pack(kind, len(payload), zlib.crc32(payload), request) + payload
-        os.write(self._fd, entry)
+        try:
+            if os.write(self._fd, entry) != len(entry):
+                # without its end it would hide whatever comes after it
+                os.ftruncate(self._fd, self._current.size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self.problem = f"usage cannot be written to disk: {error.strerror}"
+            raise
+        self.problem = None
         self._dirty = True
         self._current.size += len(entry)
         self._size += len(entry)
@@ -208,6 +263,9 @@ class Journal:
 
     def _close(self, request: bytes, record: bytes) -> None:
         self._write(_CLOSED, request, record)
+        home = self._homes.pop(request, None)
+        if home is not None:
+            home.open.discard(request)
         self.waiting_records += 1
         if self._recent is not None:
             self._recent.append((self.position, record))
@@ -216,11 +274,15 @@ class Journal:
                 self._recent = None
 
     def _rotate(self) -> None:
-        os.fsync(self._fd)
-        os.close(self._fd)
         number = self._current.number + 1
+        try:
+            os.fsync(self._fd)
+            descriptor = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError:  # this one grows on until there is room
+            return
+        os.close(self._fd)
+        self._fd = descriptor
         self._current = self._segments[number] = _Segment(number)
-        self._fd = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def _forget(self) -> None:
         for number in sorted(self._segments):

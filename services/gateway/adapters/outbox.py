@@ -69,10 +69,11 @@ class Outbox:
             self._wanted.clear()
             if not self._stopping:
                 await asyncio.sleep(INTERVAL_S)
-            await asyncio.to_thread(self._journal.sync)
             try:
+                await asyncio.to_thread(self._journal.sync)
                 await self._ship()
-            except (LogUnavailable, OutcomeUnknown) as error:
+                await self._until_there_is_room()
+            except (LogUnavailable, OutcomeUnknown, OSError) as error:
                 if self._stopping:
                     return
                 log.warning("usage waits in the journal", error=str(error))
@@ -80,6 +81,14 @@ class Outbox:
                 await asyncio.sleep(RETRY_S)
             if self._stopping:
                 return
+
+    async def _until_there_is_room(self) -> None:
+        """Have what found no room on the disk written; its turn comes again while there is none."""
+        if self._journal.problem is None:
+            return
+        self._wanted.set()
+        if not self._journal.try_again() and not self._stopping:
+            await asyncio.sleep(RETRY_S)
 
     async def _ship(self) -> None:
         """Ship what the journal holds now; what comes meanwhile waits, or each envelope would hold one record."""

@@ -146,7 +146,10 @@ class Exchange:
         return 0 if self.route is not None and not self.route.billed else cost_of(tokens, candidate, self.arrived)
 
     def open(self, candidate: Candidate, attempt_id: str) -> None:
-        """Journal that ``candidate`` is about to be asked: what the record is if this process dies now."""
+        """Journal that ``candidate`` is about to be asked: what the record is if this process dies now.
+
+        Raises ApiError where that cannot be written.
+        """
         key, plan = self.key, self.plan
         opened = Opened(
             id=self.id,
@@ -171,7 +174,11 @@ class Exchange:
             client=self.client,
             client_request_id=self.client_request_id,
         )
-        self._opened(self.id, encode_opened(opened))
+        try:
+            self._opened(self.id, encode_opened(opened))
+        except OSError as error:
+            message = f"Usage cannot be written to disk ({error.strerror}), so nothing was asked."
+            raise ApiError(503, "journal_full", message, kind="server_error") from error
 
     def settle(
         self,

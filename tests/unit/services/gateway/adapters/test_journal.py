@@ -1,6 +1,9 @@
 """The usage journal: what a killed process leaves behind is all there again, once."""
 
+import contextlib
+import resource
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -146,3 +149,83 @@ def test_more_than_memory_keeps_is_read_back_from_the_disk(tmp_path: Path, monke
             journal.acknowledge(position, len(records))
     assert got == wanted
     assert journal.waiting_bytes() == journal.waiting_records == 0
+
+
+@contextlib.contextmanager
+def no_room_after(size: int) -> Iterator[None]:
+    """Let no file of this process grow past ``size``: the last write before it is cut short, the next one refused."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", range(1, 70, 7))
+def test_without_room_nothing_is_opened_and_what_is_closed_waits_and_is_written_later(
+    tmp_path: Path, room: int
+) -> None:
+    journal = Journal(tmp_path, cut)
+    journal.opened(A, b"a")
+    journal.opened(B, b"b")
+    with no_room_after(journal.position[1] + room):
+        for number in range(100, 110):
+            journal.closed(str(uuid.UUID(int=number)), b"refused %d" % number)
+        journal.closed(A, b"a is whole" + b"." * 30)
+        with pytest.raises(OSError, match=r"File too large|No space left"):
+            journal.opened(C, b"c" * 70)
+        assert "cannot be written to disk" in str(journal.problem)
+    journal.try_again()
+    journal.opened(C, b"c")
+    assert journal.problem is None
+    journal.closed(B, b"b is whole")
+    wanted = [*(b"refused %d" % number for number in range(100, 110)), b"a is whole" + b"." * 30, b"b is whole"]
+    assert records(journal) == wanted
+    journal = reopened(journal)
+    assert records(journal) == [*wanted, b"c, cut"]
+
+
+def test_killed_without_room_a_request_is_one_that_was_cut_short(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, cut)
+    journal.opened(A, b"a")
+    with no_room_after(journal.position[1] + 20):
+        journal.closed(A, b"a is whole")
+        (tmp_path / "killed").mkdir()
+        for path in (*tmp_path.glob("*.journal"), tmp_path / "life"):
+            (tmp_path / "killed" / path.name).write_bytes(path.read_bytes())
+    assert records(Journal(tmp_path / "killed", cut)) == [b"a, cut"]
+    journal.close()
+
+
+def test_refusals_that_find_no_room_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECENT_BYTES", 100)
+    journal = Journal(tmp_path, cut)
+    with no_room_after(0):
+        for number in range(50):
+            journal.closed(str(uuid.UUID(int=number)), b"x" * 10)
+    assert journal.dropped == 50 - 11
+    journal.try_again()
+    assert len(records(journal)) == 11
+
+
+def test_a_segment_grows_on_where_there_is_no_room_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 100)
+    journal = Journal(tmp_path, cut)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        journal.closed(A, b"a" * 100)
+        journal.closed(B, b"b" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert len(list(tmp_path.glob("*.journal"))) == 1
+    journal.closed(C, b"c")
+    assert len(list(tmp_path.glob("*.journal"))) == 2
+    assert records(journal) == [b"a" * 100, b"b" * 100, b"c"]
+
+
+def test_a_journal_that_cannot_be_written_at_the_start_is_refused_and_let_go(tmp_path: Path) -> None:
+    with no_room_after(0), pytest.raises(StartRefused, match="cannot be written"):
+        Journal(tmp_path, cut)
+    Journal(tmp_path, cut).close()
