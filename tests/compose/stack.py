@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,19 @@ class Stack:
 
     def compose(self, *arguments: str, limit_s: float = 120, check: bool = True, **env: str) -> str:
         """Run one ``docker compose`` command and return what it printed."""
+        command, environ = self._command(arguments, env)
+        return run(command, env=environ, limit_s=limit_s, check=check)
+
+    def pipe(self, *arguments: str, given: bytes = b"", limit_s: float = 120) -> subprocess.CompletedProcess[bytes]:
+        """Run one ``docker compose`` command as a part of a pipe: ``given`` is what it reads."""
+        command, environ = self._command(arguments, {})
+        return subprocess.run(command, env=environ, input=given, capture_output=True, timeout=limit_s, check=False)
+
+    def _command(self, arguments: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         files = [word for file in self.files for word in ("-f", str(file))]
         command = [self.engine.compose, "--progress", "plain", "-p", PROJECT, "--project-directory", str(self.folder)]
         given = {"LOCALROUTER_PORT": str(self.port), "LOCALROUTER_GRAFANA_PORT": "", "LOCALROUTER_VERSION": TAG}
-        environ = self.engine.env(**{**given, **env})
-        return run([*command, *files, *arguments], env=environ, limit_s=limit_s, check=check)
+        return [*command, *files, *arguments], self.engine.env(**{**given, **env})
 
     def containers(self, *services: str) -> list[dict[str, Any]]:
         """Return what the engine knows of the containers that run, or ran."""
@@ -72,6 +80,12 @@ def health(container: dict[str, Any]) -> str:
 def name(container: dict[str, Any]) -> str:
     """Return the service that a container belongs to."""
     return container["Config"]["Labels"]["com.docker.compose.service"]
+
+
+def address(container: dict[str, Any]) -> str:
+    """Return a container's address on the inner network."""
+    networks: dict[str, Any] = container["NetworkSettings"]["Networks"]
+    return next(network["IPAddress"] for key, network in networks.items() if key.endswith("_inside"))
 
 
 @contextlib.contextmanager

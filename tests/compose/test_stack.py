@@ -1,5 +1,6 @@
 """The stack in real containers: well, closed, quick to come back, and with every request in its ledger once."""
 
+import json
 import os
 import re
 import signal
@@ -13,8 +14,8 @@ import httpx
 import pytest
 
 from tests.compose.load import Load
-from tests.compose.stack import SERVICES, TAG, Stack, health, name, until
-from tests.support.system import System, Wall
+from tests.compose.stack import SERVICES, TAG, Stack, address, health, name, until
+from tests.support.system import System, Wall, wall
 
 pytestmark = pytest.mark.compose
 
@@ -30,9 +31,37 @@ def running(stack: Stack) -> dict[str, dict[str, Any]]:
     return {name(one): one for one in stack.containers() if name(one) not in ONE_SHOTS}
 
 
+def rendered(stack: Stack, **env: str) -> dict[str, dict[str, Any]]:
+    """Return the services of every profile as Compose understands them."""
+    return json.loads(stack.compose("--profile", "*", "config", "--format", "json", **env))["services"]
+
+
 def test_compose_finds_nothing_wrong_with_the_file(built: Stack) -> None:
     built.compose("config", "--quiet")
     built.compose("--profile", "*", "config", "--quiet")
+    for service, one in rendered(built).items():
+        assert one["read_only"], service
+        assert one["cap_drop"] == ["ALL"], service
+        assert one.get("cap_add", []) == (["NET_BIND_SERVICE"] if service == "edge" else []), service
+        assert one["security_opt"] == ["no-new-privileges:true"], service
+        assert not one.get("privileged"), service
+        assert int(one["mem_limit"]) > 0, service
+        assert one["pids_limit"] > 0, service
+        assert one.get("user", "image's").partition(":")[0] not in ("", "0", "root"), service
+        assert all(port["host_ip"] == "127.0.0.1" for port in one.get("ports", [])), service
+
+
+def test_what_is_published_is_published_where_it_is_told_to_be(built: Stack) -> None:
+    opened = rendered(built, LOCALROUTER_PUBLISH="192.0.2.7", LOCALROUTER_PORT="8080", LOCALROUTER_GRAFANA_PORT="8081")
+    published = {
+        name: [(port["host_ip"], port["published"], port["target"]) for port in one["ports"]]
+        for name, one in opened.items()
+        if "ports" in one
+    }
+    assert published.pop("edge") == [("192.0.2.7", "3443", 3443)]
+    assert published.pop("gateway") == [("192.0.2.7", "8080", 3000)]
+    assert published.pop("grafana", [("192.0.2.7", "8081", 3000)]) == [("192.0.2.7", "8081", 3000)]
+    assert published == {}
 
 
 def test_all_are_healthy_and_the_one_shots_ended_well(stack: Stack) -> None:
@@ -82,12 +111,6 @@ def test_only_the_gateway_and_grafana_are_published_and_on_loopback(stack: Stack
     assert {service: addresses for service, addresses in published.items() if addresses} == wanted
 
 
-def address(container: dict[str, Any]) -> str:
-    """Return a container's address on the inner network."""
-    networks: dict[str, Any] = container["NetworkSettings"]["Networks"]
-    return next(network["IPAddress"] for key, network in networks.items() if key.endswith("_inside"))
-
-
 def test_internal_routes_want_the_service_token(stack: Stack, system: System) -> None:
     admin = {"authorization": system.http.headers["authorization"]}
     for service, port in (("router", 3001), ("providers", 3002), ("metrics", 3003)):
@@ -124,7 +147,11 @@ def test_each_service_writes_its_own_subjects_of_the_log_only(stack: Stack) -> N
     assert "permissions violation" in write("router", "router", "lr.config.key.x").lower()
     assert "permissions violation" in write("metrics", "metrics", "lr.usage.gateway-1").lower()
     assert "permissions violation" in write("gateway", "gateway", "$JS.API.STREAM.DELETE.LR_USAGE").lower()
-    assert "authorization" in write("router", "gateway", "lr.config.key.x").lower()
+    assert "permissions violation" in write("gateway", "gateway", "$JS.API.STREAM.SNAPSHOT.LR_USAGE").lower()
+    assert "permissions violation" in write("providers", "providers", "lr.config.key.x").lower()
+    assert "permissions violation" in write("providers", "providers", "$JS.API.STREAM.PURGE.LR_CONFIG").lower()
+    for user in ("gateway", "backup", "restore", "bootstrap", "system"):
+        assert "authorization" in write("router", user, "lr.config.key.x").lower()
 
 
 def test_nats_says_nothing_of_itself_to_others(stack: Stack) -> None:
@@ -150,6 +177,26 @@ def test_the_gateway_said_how_to_get_the_first_key_and_the_command_does_it(stack
     assert key, made
     models = httpx.get(f"http://127.0.0.1:{stack.port}/v1/models", headers={"authorization": f"Bearer {key[0]}"})
     assert models.status_code == 200
+    status = json.loads(stack.compose("run", "--rm", "cli", "status", "--json"))
+    assert (status["ready"], status["health"]["status"]) == (True, "ok"), status
+
+
+def test_an_ollama_of_this_machine_is_found(stack: Stack, system: System, tmp_path: Path) -> None:
+    with wall(tmp_path, "qwen3:4b", host=stack.host_address(), port=11434):
+        until(
+            lambda: (
+                system.http.post("/models/refresh").is_success
+                and any(item["id"] == "ollama/qwen3:4b" for item in system.items("models"))
+            ),
+            "its models are known",
+            30,
+        )
+        key = system.key(name="for ollama", target={"model": "ollama/qwen3:4b"})
+        body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
+        headers = {"authorization": f"Bearer {key}"}
+        url = f"{system.url}/v1/chat/completions"
+        until(lambda: httpx.post(url, json=body, headers=headers, timeout=30).status_code == 200, "it is asked", 60)
+        assert system.requests(1)[0]["provider"] == "ollama"
 
 
 def test_the_end_to_end_suite_from_inside_the_network(stack: Stack, system: System) -> None:
