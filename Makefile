@@ -53,8 +53,10 @@ format: $(DEV) ## Put format and imports right
 	@$(BIN)/ruff check --quiet --fix-only $(CODE)
 	@$(BIN)/ruff format --quiet $(CODE)
 
-bench: $(DEV) bench/mock_upstream bench/load ## Measure against a bare proxy; prints ratios
+bench: $(DEV) bench/mock_upstream bench/load ## Measure against a bare proxy, and services apart against one process; prints ratios
 	@$(BIN)/python -m bench.run $(ARGS)
+	@echo; echo "as processes of their own over NATS and HTTP, with PostgreSQL, against one process:"
+	@$(BIN)/python -m bench.apart
 
 bench-ledger: $(DEV) ## Put a million records into each database; prints records a second, questions, a rebuild
 	@$(BIN)/python -m bench.ledger $(ARGS)
