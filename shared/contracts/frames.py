@@ -122,6 +122,8 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Whether a ``Fail`` after content shall carry what was shown: it costs a copy of the stream."""
     resume: Partial | None = None
     """What the client has of the answer, from another model: go on with it, in the same stream."""
+    fresh: bool = False
+    """Whether it goes over a new connection: over a kept one it may have to be sent twice."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="head"):
@@ -171,6 +173,8 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="f
     credential_id: str | None = None
     rotated: bool = False
     """Whether the provider has another credential that no vendor refused: the same candidate may be asked at once."""
+    resent: bool = False
+    """As ``Head.resent``, of an attempt that got no head."""
     partial: Partial | None = None
     """What the client was shown, where ``keep_partial`` asked for it and there was any."""
 

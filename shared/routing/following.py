@@ -1,6 +1,7 @@
 """What comes after a failed attempt: the same candidate again, the next one, or the end."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,10 +10,15 @@ from shared.contracts.frames import Fail, FailureKind, Partial
 from shared.contracts.plan import Candidate
 
 _BACKOFF_CAP_MS: Final = 5_000
+BURST: Final = 4
+"""As many times a request is sent at once, whoever fails and however soon; then it waits, see ``pace_ms``."""
+_BURST_MS: Final = 3_100
+"""Three seconds, and what one request may take longer to its vendor than another."""
 _TAIL: Final = 3
 """The 99th percentile of times to the first token, in means: they are about log-normal with a sigma of 0.5."""
 _PASSING: Final = frozenset({FailureKind.CONNECT, FailureKind.CUT, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED})
 """What often passes by itself: worth one more try at the same candidate."""
+_BROKE: Final = frozenset({FailureKind.CONNECT, FailureKind.CUT})
 _STRAINED: Final = _PASSING | {FailureKind.RATE_LIMITED, FailureKind.MALFORMED}
 """What says that the provider, not only this model of it, is better left alone for a moment."""
 _WAITABLE: Final = frozenset({FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED})
@@ -114,6 +120,29 @@ def _delay_ms(fail: Fail, fallback: Fallback, candidate_attempts: int, pause_ms:
 def backoff_ms(attempts: int, jitter: float, first_ms: int = 300) -> int:
     """Return the wait after ``attempts`` attempts: ``first_ms`` doubled each time, at most 5 s, spread by ±20 %."""
     return int(min(first_ms * 2 ** (attempts - 1), _BACKOFF_CAP_MS) * (0.8 + 0.4 * jitter))
+
+
+def pace_ms(sent_s: Sequence[float], now_s: float) -> int:
+    """Return how long to wait before a request may be sent again: ``BURST`` times in any three seconds is the most.
+
+    ``sent_s``: the moments at which it was sent, the oldest first. Whom it was sent to does not matter: several models,
+    and several providers, may stand on one machine.
+    """
+    if len(sent_s) < BURST:
+        return 0
+    return max(0, math.ceil(_BURST_MS - (now_s - sent_s[-BURST]) * 1_000))
+
+
+def may_go_twice(fail: Fail | None, sent_s: Sequence[float], fallback: Fallback, *, same: bool, now_s: float) -> bool:
+    """Whether a request may take a kept connection, over which it may have to be sent twice, and not a new one.
+
+    ``fail``: how the attempt before ended, at the ``same`` candidate or another; a connection that broke there says
+    that the others are no better. ``sent_s``: the moments at which it was sent.
+    """
+    if same and fail is not None and fail.kind in _BROKE:
+        return False
+    recent = sum(1 for moment in sent_s if (now_s - moment) * 1_000 < _BURST_MS)
+    return recent + 2 <= BURST and len(sent_s) + 2 <= fallback.max_attempts
 
 
 def first_token_ms(candidate: Candidate, fallback: Fallback, *, last: bool) -> int:

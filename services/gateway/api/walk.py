@@ -21,7 +21,17 @@ from shared.contracts.frames import Completion, Completions, Data, Fail, Failure
 from shared.contracts.plan import Candidate, Plan
 from shared.kernel.clock import Clock, rfc3339
 from shared.routing.choose import Choice
-from shared.routing.following import GiveUp, NextCandidate, Retry, Step, after_cut, first_token_ms, next_step
+from shared.routing.following import (
+    GiveUp,
+    NextCandidate,
+    Retry,
+    Step,
+    after_cut,
+    first_token_ms,
+    may_go_twice,
+    next_step,
+    pace_ms,
+)
 
 Cool = Callable[[str, int], None]
 """Keep requests away from a provider for so many milliseconds."""
@@ -51,6 +61,8 @@ class Walk:
         "_order",
         "_pings",
         "_resume",
+        "_sent",
+        "_sent_before",
         "_until",
     )
 
@@ -87,6 +99,10 @@ class Walk:
         self._headers = headers
         self._until = until
         self._failures: list[tuple[str, Fail]] = []
+        self._sent: list[float] = []
+        """When it was sent, on the monotonic clock; twice for an attempt over a stale connection."""
+        self._sent_before = 0
+        """How often before the present candidate's turn."""
         self._candidate: Candidate | None = None
 
     async def run(self) -> None:
@@ -105,7 +121,10 @@ class Walk:
         while self._order:
             candidate = self._order[0]
             tries += 1
+            if not await self._paced():
+                break
             if tries == 1:
+                self._sent_before = len(self._sent)
                 self._budgets.asked(candidate.provider_id, self._clock.monotonic())
             fail = await self._attempt(candidate)
             if fail is None:
@@ -133,19 +152,43 @@ class Walk:
                 fail,
                 self._resume if self._on_cut == "continue" else None,
                 fallback=fallback,
-                total_attempts=len(self._failures),
+                total_attempts=self._total(),
                 time_left_ms=time_left_ms,
             )
+        sent_here = len(self._sent) - self._sent_before
         return next_step(
             fail,
             fallback=fallback,
             candidate_attempts=tries,
-            total_attempts=len(self._failures),
+            total_attempts=self._total(),
             shown=False,
             time_left_ms=time_left_ms,
             jitter=random.random(),  # noqa: S311  spreads waits, decides nothing
-            within_budget=self._budgets.allows(candidate.provider_id, fallback.retry_share, now),
+            within_budget=sent_here < fallback.max_attempts_per_candidate
+            and self._budgets.allows(candidate.provider_id, fallback.retry_share, now),
         )
+
+    def _total(self) -> int:
+        """Return how many attempts there were, each time that it was sent counted."""
+        return max(len(self._failures), len(self._sent))
+
+    async def _paced(self) -> bool:
+        """Wait until the request may be sent again; False: its time is over before that."""
+        now = self._clock.monotonic()
+        wait_ms = pace_ms(self._sent, now)
+        if not wait_ms:
+            return True
+        if now + wait_ms / 1000 >= self._until:
+            return False
+        await self._pause(wait_ms)
+        return True
+
+    def _note_sent(self, fail: Fail, head: Head | None) -> None:
+        """Note what a failed attempt was besides being one: sent twice, or not at all."""
+        if fail.kind is FailureKind.UNAVAILABLE:
+            self._sent.pop()
+        elif fail.resent or (head is not None and head.resent):
+            self._sent.append(self._clock.monotonic())
 
     async def _leave(self, candidate: Candidate, step: NextCandidate) -> None:
         if step.cool_ms:
@@ -175,6 +218,7 @@ class Walk:
         head: Head | None = None
         fail: Fail = _CUT
         frames = self._completions.complete(self._completion(candidate, attempt_id, started))
+        self._sent.append(started)
         answer = self._answer()
         in_flight[candidate.model] = in_flight.get(candidate.model, 0) + 1
         try:
@@ -196,6 +240,7 @@ class Walk:
         finally:
             in_flight[candidate.model] -= 1
             await frames.aclose()
+        self._note_sent(fail, head)
         self._settle_failed(attempt_id, fail, started, started_at, head)
         return fail
 
@@ -215,7 +260,7 @@ class Walk:
             started_at,
             duration,
             resumed=self._resume is not None,
-            resent=head is not None and head.resent,
+            resent=fail.resent or (head is not None and head.resent),
         )
 
     def _settle(self, attempt_id: str, started: float, started_at: str, head: Head | None, tail: Tail) -> None:
@@ -252,8 +297,14 @@ class Walk:
             ),
             keep_partial=self._on_cut == "continue" and self._may_continue(),
             resume=self._resume,
+            fresh=bool(self._sent) and not self._may_go_twice(now),
             **self._asked,
         )
+
+    def _may_go_twice(self, now: float) -> bool:
+        same = len(self._sent) > self._sent_before
+        fail = self._failures[-1][1] if self._failures else None
+        return may_go_twice(fail, self._sent, self._fallback, same=same, now_s=now)
 
     def _may_continue(self) -> bool:
         """Whether there is somebody who could go on with this candidate's answer."""

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from services.providers.adapters.credentials import Credentials, Usable
-from services.providers.adapters.http_answer import Answer
+from services.providers.adapters.http_answer import Answer, BrokenTwice
 from services.providers.adapters.traffic import TrafficWatch
 from services.providers.adapters.upstream import Upstream, endpoint, read_capped
 from services.providers.domain.dialect import Answered, Outgoing, Reader, malformed, unsupported
@@ -212,6 +212,7 @@ class UpstreamCompletions:
             _ENCODE(out.body),
             local=view.spec.local,
             connect_s=limits.connect_ms / 1_000,
+            fresh=request.fresh,
         )
 
     async def _refused(self, response: Answer, view: ProviderView, credential: Usable | None, *, pinned: bool) -> Fail:
@@ -223,6 +224,8 @@ class UpstreamCompletions:
             credential_id=credential.id if credential else None,
             secret=credential.secret.reveal() if credential else None,
         )
+        if response.resent:
+            failure = msgspec.structs.replace(failure, resent=True)
         if credential is None:
             return failure
         another = self._credentials.failed(view, credential, failure)
@@ -337,4 +340,9 @@ def _not_sent(error: Exception, view: ProviderView, credential_id: str | None) -
     """Return the failure of a request that got no answer."""
     kind = FailureKind.TIMEOUT if isinstance(error, TimeoutError) else FailureKind.CONNECT
     what = "did not answer in time" if kind is FailureKind.TIMEOUT else f"cannot be reached: {error}"
-    return Fail(kind=kind, message=clean(f"provider {view.spec.slug} {what}"), credential_id=credential_id)
+    return Fail(
+        kind=kind,
+        message=clean(f"provider {view.spec.slug} {what}"),
+        credential_id=credential_id,
+        resent=isinstance(error, BrokenTwice),
+    )

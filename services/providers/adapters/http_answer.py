@@ -20,6 +20,10 @@ class Broken(OSError):
     """The connection ended before the answer did, or what came is not HTTP."""
 
 
+class BrokenTwice(Broken):
+    """The same of a request that was sent again, after the kept connection it went over had ended unheard."""
+
+
 class Line(Protocol):
     """The connection an answer comes over."""
 

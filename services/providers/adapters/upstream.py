@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import aiohappyeyeballs
 
-from services.providers.adapters.http_answer import Answer, Broken
+from services.providers.adapters.http_answer import Answer, Broken, BrokenTwice
 from services.providers.domain.addresses import host_name, read_address, refused_ip
 
 _IDLE_S: Final = 60.0
@@ -191,11 +191,13 @@ class Upstream:
         *,
         local: bool,
         connect_s: float,
+        fresh: bool = False,
     ) -> Answer:
         """Send a request and return the answer once its head is there; how long that may take is the caller's.
 
         A request that went over a kept connection which the vendor had closed meanwhile is sent once more, over a new
-        one: not a byte of an answer had come. Raises TimeoutError, OSError.
+        one: not a byte of an answer had come. ``fresh``: it takes no kept one. Raises TimeoutError, OSError, of which
+        BrokenTwice says that it was sent twice.
         """
         pools = self._pools
         if pools is None:
@@ -203,7 +205,7 @@ class Upstream:
         request = _request(method, url, headers, body)
         loop = asyncio.get_running_loop()
         pool = local, url.secure, url.host, url.port
-        connection = pools.take(pool)
+        connection = None if fresh else pools.take(pool)
         kept = connection is not None
         if connection is not None:
             answer = connection.ask(request, loop)
@@ -223,6 +225,11 @@ class Upstream:
         answer.resent = kept
         try:
             await answer.head()
+        except Broken as error:
+            answer.close()
+            if kept:
+                raise BrokenTwice(str(error)) from error
+            raise
         except BaseException:
             answer.close()
             raise

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.contracts.catalog import Capability
 from shared.contracts.config import Fallback
@@ -16,7 +18,9 @@ from shared.routing.following import (
     after_cut,
     backoff_ms,
     first_token_ms,
+    may_go_twice,
     next_step,
+    pace_ms,
     smallest_retry_after_ms,
 )
 
@@ -116,6 +120,37 @@ def test_waits_double_up_to_five_seconds_and_spread_by_a_fifth():
 
 def test_one_provider_sees_at_most_four_attempts_in_three_seconds_even_with_the_smallest_jitter():
     assert sum(backoff_ms(attempts, 0.0) for attempts in range(1, 5)) > 3_000
+
+
+@given(st.lists(st.floats(0, 2, allow_nan=False), min_size=5, max_size=12))
+def test_however_soon_attempts_fail_four_of_them_are_the_most_in_three_seconds(durations: list[float]):
+    now, sent = 100.0, []
+    for duration in durations:
+        now += pace_ms(sent, now) / 1_000
+        sent.append(now)
+        now += duration
+    assert all(sum(1 for moment in sent if first <= moment < first + 3.0) <= 4 for first in sent)
+
+
+def test_who_was_sent_less_than_four_times_or_long_ago_does_not_wait():
+    assert pace_ms([], 9.0) == pace_ms([9.0, 9.0, 9.0], 9.0) == 0
+    assert pace_ms([1.0, 1.0, 2.0, 3.0], 5.0) == 0
+    assert pace_ms([1.0, 2.0, 2.0, 2.0, 2.0], 2.0) == 3_100
+
+
+def test_only_with_room_for_a_second_time_is_a_request_sent_where_it_may_need_one():
+    at_a_new_place = {"same": False, "now_s": 1.0}
+    assert may_go_twice(None, [], Fallback(), **at_a_new_place)
+    assert may_go_twice(fail(FailureKind.TIMEOUT), [0.0, 0.1], Fallback(), **at_a_new_place)
+    assert not may_go_twice(fail(FailureKind.CONNECT), [0.0, 0.1, 0.2], Fallback(), **at_a_new_place)
+    assert not may_go_twice(fail(FailureKind.CONNECT), [-9.0] * 5, Fallback(), **at_a_new_place)
+    assert may_go_twice(fail(FailureKind.CONNECT), [-9.0] * 4, Fallback(), **at_a_new_place)
+
+
+def test_where_a_connection_broke_another_kept_one_is_not_tried():
+    again = {"same": True, "now_s": 1.0}
+    assert not may_go_twice(fail(FailureKind.CONNECT), [0.0], Fallback(), **again)
+    assert may_go_twice(fail(FailureKind.OVERLOADED), [0.0], Fallback(), **again)
 
 
 def test_the_soonest_vendor_says_when_to_come_back():
