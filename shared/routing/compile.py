@@ -1,28 +1,32 @@
 """From a router's specification and the catalog to its plan: selected, filtered, ordered, cut to size, explained."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from shared.contracts.catalog import Capability, Model
+from shared.contracts.catalog import Model
 from shared.contracts.config import ManualOrder, ModelFilters, ModelSelection, Range, RouterSpec
 from shared.contracts.plan import MAX_CANDIDATES, Candidate, LeftOut, Plan, Reason, plan_hash
-from shared.routing.ordering import NO_EVIDENCE, Arranged, Evidence, Scorer, by_strategies, matcher
+from shared.routing.ordering import Arranged, by_strategies, matcher
+from shared.routing.scoring import NO_EVIDENCE, Evidence, Scorer
+from shared.routing.table import ModelTable
 
 EXAMPLES: Final = 3
 """How many models a cause of being left out names."""
-CONTEXT_CLASSES: Final = (32_000, 128_000, 200_000, 1_000_000)
-"""Context windows (tokens) that requests ask for: each is a class of its own, so that cheap models with small
-windows never push every large one out of a plan."""
+_BEST: Final = MAX_CANDIDATES * 3 // 4
+"""So many candidates of a class are its best, whoever offers them."""
+_OF_ANOTHER: Final = 2
+"""As many of one provider are enough in the places after those."""
 
 
 def compile_plan(
     router_id: str,
     spec: RouterSpec,
-    models: Iterable[Model],
+    models: Iterable[Model] | ModelTable,
     strategies: Mapping[str, Scorer],
     inputs: Mapping[str, int],
     evidence: Evidence = NO_EVIDENCE,
@@ -32,18 +36,22 @@ def compile_plan(
     ``strategies`` are the known ones by name; raises ContractBroken for a specification that names another.
     """
     omitted = _Omitted()
-    everything = sorted(models, key=lambda model: model.id)
-    selected = _filtered(_selected(everything, spec.models, omitted), spec.filters, omitted)
+    table = ModelTable.of(models)
+    selected = _filtered(table, _selected(table, spec.models, omitted), spec.filters, omitted)
     if isinstance(spec.order, ManualOrder):
-        arranged = Arranged(_by_hand(selected, everything, spec.order, omitted), _placed_by_hand)
+        kept = _by_hand(table, selected, spec.order, omitted)
+        arranged = Arranged(kept, _placed_by_hand)
     else:
-        arranged = by_strategies(selected, spec.order.strategies, strategies, evidence)
-    kept = _cut_to_size(arranged.models, omitted)
+        arranged = by_strategies(table, selected, spec.order.strategies, strategies, evidence)
+        kept = _cut_to_size(table, arranged.places, omitted)
     return _sealed(
         Plan(
             router_id=router_id,
             slug=spec.slug,
-            candidates=tuple(_candidate(arranged, evidence, place, model) for place, model in enumerate(kept, 1)),
+            candidates=tuple(
+                _candidate(arranged, evidence, number, place, table.models[place])
+                for number, place in enumerate(kept, 1)
+            ),
             left_out=omitted.summary(),
             fallback=spec.fallback,
             on_cut=spec.on_cut,
@@ -54,14 +62,14 @@ def compile_plan(
     )
 
 
-def _candidate(arranged: Arranged, evidence: Evidence, place: int, model: Model) -> Candidate:
-    found = candidate_of(model, arranged.explain(place, model))
+def _candidate(arranged: Arranged, evidence: Evidence, number: int, place: int, model: Model) -> Candidate:
+    found = candidate_of(model, arranged.explain(number, model))
     speed = evidence.speeds.get(model.id)
     if speed is not None and speed.ttft_ms is not None and speed.ttft_ms > 1_000:
         found = msgspec.structs.replace(found, ttft_s=math.ceil(speed.ttft_ms / 1_000))
     if not arranged.spread:
         return found
-    return msgspec.structs.replace(found, band=arranged.bands[model.id], weight=arranged.weigh(model.id))
+    return msgspec.structs.replace(found, band=arranged.bands[place], weight=arranged.weigh(model.id))
 
 
 def direct_plan(model: Model) -> Plan:
@@ -105,37 +113,44 @@ class _Omitted:
         if count < EXAMPLES:
             self.examples.setdefault(cause, []).append(model_id)
 
+    def add_all(self, cause: str, first: list[str], count: int) -> None:
+        """Count what was left out for one cause at once."""
+        if count:
+            self.counts[cause], self.examples[cause] = count, first
+
     def summary(self) -> tuple[LeftOut, ...]:
         return tuple(LeftOut(cause, self.counts[cause], tuple(self.examples[cause])) for cause in sorted(self.counts))
 
 
-def _selected(models: list[Model], selection: ModelSelection, omitted: _Omitted) -> list[Model]:
+def _selected(table: ModelTable, selection: ModelSelection, omitted: _Omitted) -> list[int]:
+    if "*" in selection.include and not selection.exclude:
+        return list(range(len(table.models)))
     included, excluded = matcher(selection.include), matcher(selection.exclude)
-    selected: list[Model] = []
-    for model in models:
+    selected: list[int] = []
+    for place, model in enumerate(table.models):
         if not included(model.id):
             omitted.add("not_selected", model.id)
         elif excluded(model.id):
             omitted.add("excluded", model.id)
         else:
-            selected.append(model)
+            selected.append(place)
     return selected
 
 
-def _filtered(models: list[Model], filters: ModelFilters, omitted: _Omitted) -> list[Model]:
+def _filtered(table: ModelTable, places: list[int], filters: ModelFilters, omitted: _Omitted) -> list[int]:
     if filters == ModelFilters():
-        return models
-    kept: list[Model] = []
-    for model in models:
-        cause = _unfit(model, filters)
+        return places
+    kept: list[int] = []
+    for place in places:
+        cause = unfit(table.models[place], filters)
         if cause is None:
-            kept.append(model)
+            kept.append(place)
         else:
-            omitted.add(cause, model.id)
+            omitted.add(cause, table.models[place].id)
     return kept
 
 
-def _unfit(model: Model, filters: ModelFilters) -> str | None:
+def unfit(model: Model, filters: ModelFilters) -> str | None:
     """Return the first filter that leaves ``model`` out."""
     if not _within(model.parameters_b, filters.parameters_b):
         return "parameters_b"
@@ -163,16 +178,18 @@ def _dearer_usd(model: Model) -> float | None:
     return max(model.prices.input, model.prices.output) / 10**12
 
 
-def _by_hand(selected: list[Model], everything: list[Model], order: ManualOrder, omitted: _Omitted) -> list[Model]:
+def _by_hand(table: ModelTable, selected: list[int], order: ManualOrder, omitted: _Omitted) -> list[int]:
     """Return the models of a manual order that may be used; the rest of the catalog was not selected."""
     wanted = set(order.models)
-    usable = {model.id: model for model in selected if model.id in wanted}
-    for model in selected:
-        if model.id not in wanted:
-            omitted.add("not_selected", model.id)
-    known = {model.id for model in everything}
+    usable: dict[str, int] = {}
+    for place in selected:
+        model_id = table.models[place].id
+        if model_id in wanted:
+            usable[model_id] = place
+        else:
+            omitted.add("not_selected", model_id)
     for model_id in order.models:
-        if model_id not in known:
+        if model_id not in table.places:
             omitted.add("not_listed", model_id)
     return [usable[model_id] for model_id in dict.fromkeys(order.models) if model_id in usable]
 
@@ -181,41 +198,39 @@ def _placed_by_hand(place: int, _: Model) -> tuple[Reason, ...]:
     return (Reason("manual", place, f"place {place} by hand"),)
 
 
-_BITS: Final = {capability: 1 << place for place, capability in enumerate(Capability)}
-_CONTEXT_BITS: Final = {window: 1 << (len(_BITS) + place) for place, window in enumerate(CONTEXT_CLASSES)}
+def _cut_to_size(table: ModelTable, ordered: list[int], omitted: _Omitted) -> list[int]:
+    """Return the models that are among the first of those that can do as much, for some set of needs.
 
-
-def _abilities(model: Model) -> int:
-    """Return what a request may ask of ``model`` as a set of bits; an unknown window may be as large as it likes."""
-    bits = 0
-    for capability in model.capabilities:
-        bits |= _BITS[capability]
-    for window, bit in _CONTEXT_BITS.items():
-        if model.context_window is None or model.context_window >= window:
-            bits |= bit
-    return bits
-
-
-def _cut_to_size(ordered: list[Model], omitted: _Omitted) -> list[Model]:
-    """Return the models that are among the first ``MAX_CANDIDATES`` for some set of needs.
-
-    A model is kept while fewer than that many kept ones can do all that it can. So for whatever needs, the best of
+    A model is kept while fewer than ``_BEST`` kept ones can do all that it can. So for whatever needs, the best of
     all models that meet them are in the plan: were one of those left out, enough models before it could do as much.
+    After them, up to ``MAX_CANDIDATES``, come only models of providers with next to none among them: were all the best
+    one provider's, nobody would be left when it is away.
     """
-    kept: list[Model] = []
-    abilities: list[int] = []
+    abilities, models = table.abilities, table.models
+    kept: list[int] = []
+    beyond: list[int] = []
     counts: dict[int, int] = {}
-    for model in ordered:
-        bits = _abilities(model)
-        count = counts.get(bits)
-        if count is None:
-            count = counts[bits] = sum(1 for other in abilities if other & bits == bits)
-        if count >= MAX_CANDIDATES:
-            omitted.add("beyond_limit", model.id)
+    of: dict[int, Counter[str]] = {}
+    full: set[int] = set()
+    for place in ordered:
+        bits = abilities[place]
+        if bits in full:
+            beyond.append(place)
             continue
-        kept.append(model)
-        abilities.append(bits)
+        provider = models[place].provider_id
+        if bits not in counts:
+            able = [other for other in kept if abilities[other] & bits == bits]
+            counts[bits] = len(able)
+            of[bits] = Counter(models[other].provider_id for other in able)
+        if counts[bits] >= _BEST and (counts[bits] >= MAX_CANDIDATES or of[bits][provider] >= _OF_ANOTHER):
+            beyond.append(place)
+            continue
+        kept.append(place)
         for known in counts:
             if bits & known == known:
                 counts[known] += 1
+                of[known][provider] += 1
+                if counts[known] >= MAX_CANDIDATES:
+                    full.add(known)
+    omitted.add_all("beyond_limit", [models[place].id for place in beyond[:EXAMPLES]], len(beyond))
     return kept

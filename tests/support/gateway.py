@@ -21,7 +21,7 @@ from shared.log.port import CATALOG, LR_USAGE, PLANS, SECRETS
 from shared.log.secrets import SecretStore
 from shared.log.snapshots import SnapshotStore
 from shared.routing.compile import compile_plan
-from shared.routing.ordering import Score
+from shared.routing.scoring import Score
 from shared.runtime.clock import SYSTEM_CLOCK, new_id
 
 ADMIN = {"authorization": "Bearer the-admin-token"}

@@ -17,7 +17,8 @@ from shared.contracts.catalog import Model
 from shared.contracts.plan import Plan
 from shared.kernel.errors import Conflict, ContractBroken, LogError
 from shared.log.leases import Lease
-from shared.routing.compile import Scorer, compile_plan
+from shared.routing.compile import compile_plan
+from shared.routing.scoring import Scorer
 
 _log = structlog.get_logger("router")
 

@@ -8,7 +8,7 @@ import msgspec
 from shared.contracts.catalog import Model, ProviderCatalog
 from shared.contracts.config import RouterSpec
 from shared.contracts.speed import Mix, Speed
-from shared.routing.ordering import Evidence
+from shared.routing.scoring import Evidence
 
 
 class RouterView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,7 +13,7 @@ from services.router.domain.strategies import (
     remote_first,
     subscription_first,
 )
-from shared.routing.ordering import Scorer
+from shared.routing.scoring import Scorer
 
 STRATEGIES: Final[Mapping[str, Scorer]] = MappingProxyType(
     {

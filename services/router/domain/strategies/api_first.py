@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.contracts.catalog import Model
-from shared.routing.ordering import Evidence, Score
+from shared.routing.scoring import Evidence, Score
 
 _FIRST: Final = Score(0.0, because="paid by use")
 _SECOND: Final = Score(1.0, because="not paid by use")

@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.contracts.catalog import Model
-from shared.routing.ordering import Evidence, Score
+from shared.routing.scoring import Evidence, Score
 
 ANSWER_TOKENS: Final = 300
 """The length of a usual answer, over which the time to the first token and the pace after it are added up."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from shared.contracts.catalog import Model
-from shared.routing.ordering import Evidence, Score
+from shared.routing.scoring import Evidence, Score
 
 _SIZE: Final = "{:g} billion parameters"
 CLASSES_PER_DECADE: Final = 30

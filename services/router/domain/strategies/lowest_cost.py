@@ -6,7 +6,7 @@ from typing import Final
 from shared.contracts.catalog import Model, Prices
 from shared.contracts.pricing import rates_of
 from shared.contracts.speed import Mix
-from shared.routing.ordering import Evidence, Score
+from shared.routing.scoring import Evidence, Score
 
 USUAL: Final = Mix(input=3_000.0, output=1_000.0)
 """The mix of a router without traffic: three input tokens for one output token, the blend in which model prices are
@@ -40,12 +40,12 @@ def effective_usd(prices: Prices, mix: Mix) -> float:
     total = mix.input + mix.cached + mix.cache_write + mix.output
     if total <= 0:
         return 0.0
-    rates = rates_of(prices, round(mix.input + mix.cached + mix.cache_write))
+    rates = rates_of(prices, round(mix.input + mix.cached + mix.cache_write)) if prices.tiers else prices
     cached = rates.input if rates.cached is None else rates.cached
     cache_write = rates.input if rates.cache_write is None else rates.cache_write
     of_tokens = mix.input * rates.input + mix.cached * cached + mix.cache_write * cache_write
     pico = (of_tokens + mix.output * rates.output + 1_000_000 * prices.request) / total
-    return round(pico / 10**12, 9)
+    return int(pico / 1_000 + 0.5) / 1e9  # to the nano-dollar: what is less is noise of the arithmetic
 
 
 def _in_words(usd: float, mix: Mix) -> str:

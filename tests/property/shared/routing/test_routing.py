@@ -9,12 +9,14 @@ from shared.contracts.catalog import Capability, Model, Prices
 from shared.contracts.config import AutomaticOrder, ModelFilters, Range, RouterSpec, Strategy
 from shared.contracts.plan import MAX_CANDIDATES, Plan, decode_plan, encode_plan, plan_hash
 from shared.contracts.usage import Needs
-from shared.routing.choose import choose
-from shared.routing.compile import CONTEXT_CLASSES, compile_plan
+from shared.routing.choose import Warm, choose
+from shared.routing.compile import compile_plan, unfit
 from shared.routing.health import ProviderHealth
 from shared.routing.needs import needs_of
-from shared.routing.ordering import NO_EVIDENCE, Evidence, Score
+from shared.routing.scoring import NO_EVIDENCE, Evidence, Score
+from shared.routing.table import CONTEXT_CLASSES
 
+BEST = MAX_CANDIDATES * 3 // 4
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 PROVIDERS = [f"p{number}" for number in range(5)]
 
@@ -143,9 +145,12 @@ def test_the_best_for_any_needs_are_in_the_plan(spec: RouterSpec, catalog: list[
         return roomy and needed <= set(item.capabilities)
 
     fitting = {item.id: item for item in catalog if meets(item)}
-    best = [candidate.model for candidate in compiled(spec, list(fitting.values())).candidates][:MAX_CANDIDATES]
+    best = [candidate.model for candidate in compiled(spec, list(fitting.values())).candidates][:BEST]
     in_plan = [candidate.model for candidate in compiled(spec, catalog).candidates if candidate.model in fitting]
     assert in_plan[: len(best)] == best
+    providers = {fitting[name].provider for name in in_plan}
+    offering = {item.provider for item in fitting.values() if unfit(item, spec.filters) is None}
+    assert len(providers) >= min(4, len(offering))
 
 
 @given(specs, models(most=20))
@@ -177,6 +182,15 @@ def test_a_choice_is_fit_healthy_first_and_otherwise_in_the_order_of_the_plan(
         output = needs.output_tokens or 0
         assert candidate.context_window is None or needs.input_tokens + output <= candidate.context_window
         assert candidate.max_output is None or output <= candidate.max_output
+
+
+@given(specs, models(), st.lists(st.tuples(needs_strategy, healths), max_size=8))
+def test_what_is_remembered_changes_no_choice(
+    spec: RouterSpec, catalog: list[Model], asked: list[tuple[Needs, dict[str, ProviderHealth]]]
+):
+    plan, warm = compiled(spec, catalog), Warm()
+    for needs, health in asked * 2:
+        assert choose(plan, needs, health, now=NOW, warm=warm) == choose(plan, needs, health, now=NOW)
 
 
 @given(specs, models(), needs_strategy, healths)

@@ -162,7 +162,7 @@ async def test_a_catalog_of_many_models_is_compiled_too(house: Any):
 
     async def full() -> bool:
         plan = (await house.plans()).get("minimum-cost")
-        return plan is not None and len(plan.candidates) == 32
+        return plan is not None and len(plan.candidates) == 24
 
     await house.until(full)
 

@@ -9,7 +9,7 @@ from shared.contracts.catalog import Model, Prices
 from shared.contracts.config import AutomaticOrder, RouterSpec, Strategy
 from shared.contracts.speed import Mix, Speed
 from shared.routing.compile import compile_plan
-from shared.routing.ordering import Evidence
+from shared.routing.scoring import Evidence
 
 USD = 10**12
 

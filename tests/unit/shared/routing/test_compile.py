@@ -18,9 +18,12 @@ from shared.contracts.plan import MAX_CANDIDATES, LeftOut, Plan, Reason, decode_
 from shared.contracts.speed import Speed
 from shared.kernel.errors import ContractBroken
 from shared.routing.compile import candidate_of, compile_plan, direct_plan
-from shared.routing.ordering import Evidence, Score, matcher
+from shared.routing.ordering import matcher
+from shared.routing.scoring import Evidence, Score
 
 USD = 10**12
+BEST = 24
+"""Candidates of a class that are its best, whoever offers them."""
 
 
 def model(name: str, **fields: Any) -> Model:
@@ -186,9 +189,24 @@ def test_a_plan_keeps_the_best_of_each_class_of_needs():
     ]
     plan = compiled(automatic("size"), *chat, *tools)
     with_tools = [item for item in plan.candidates if Capability.TOOLS in item.capabilities]
-    assert order_of(plan)[:MAX_CANDIDATES] == [item.id for item in chat[:MAX_CANDIDATES]]
-    assert [item.model for item in with_tools] == [item.id for item in tools[:MAX_CANDIDATES]]
-    assert plan.left_out == (LeftOut("beyond_limit", 136, ("a/chat-032", "a/chat-033", "a/chat-034")),)
+    assert order_of(plan)[:BEST] == [item.id for item in chat[:BEST]]
+    assert [item.model for item in with_tools] == [item.id for item in tools[:BEST]]
+    assert plan.left_out == (LeftOut("beyond_limit", 152, ("a/chat-024", "a/chat-025", "a/chat-026")),)
+
+
+def test_were_all_the_best_one_providers_others_would_have_places_after_them():
+    models = [model(f"a/{number:03}", parameters_b=1_000 - number) for number in range(100)]
+    models += [model(f"{name}/{number}", parameters_b=9 - number) for name in "bcdefg" for number in range(5)]
+    plan = compiled(automatic("size"), *models)
+    assert len(plan.candidates) == MAX_CANDIDATES
+    after = [item.model for item in plan.candidates[BEST:]]
+    assert after == ["b/0", "c/0", "d/0", "e/0", "f/0", "g/0", "b/1", "c/1"]
+
+
+def test_of_too_many_equals_those_with_the_larger_shares_are_kept():
+    models = [model(f"a/{number:03}") for number in range(100)]
+    plan = compiled(automatic(Strategy("weighted", weights={"a/09*": 2.0, "*": 0.0})), *models)
+    assert order_of(plan)[:10] == [f"a/09{number}" for number in range(10)]
 
 
 def test_large_windows_are_not_pushed_out_by_better_models_with_small_ones():
@@ -237,7 +255,7 @@ def test_compiling_scores_each_model_once_for_the_order_and_the_kept_once_more_f
 
     models = [model(f"a/{number}") for number in range(10_000)]
     compile_plan("id", automatic("size"), models, {"size": counting}, {})
-    assert calls == 10_000 + MAX_CANDIDATES
+    assert calls == 10_000 + BEST
 
 
 def by_then(item: Model, _: Evidence) -> Score:
