@@ -30,13 +30,15 @@ from shared.contracts.plan import Plan
 from shared.contracts.usage import Exclusion, RequestStatus
 from shared.kernel.clock import Clock
 from shared.kernel.ids import NewId, is_uuid
-from shared.routing.choose import Choice, choose, one_model
+from shared.routing.choose import Choice, Warm, choose, one_model
 from shared.routing.needs import needs_of
 from shared.runtime.asgi import Receive, Scope, Send, header
 
 log = structlog.get_logger("gateway")
 
 _MAX_DESTINATIONS: Final = 10_000
+_LONGEST_NAMES: Final = 1_024
+"""Characters of the names in a request whose destination is remembered."""
 
 
 class Journal(Protocol):
@@ -105,7 +107,9 @@ class DataPlane:
         self._budgets = RetryBudgets()
         self._in_flight: dict[str, int] = {}
         """Requests that a model is answering for this gateway, by model."""
-        self._destinations: dict[tuple[str, str], Plan] = {}
+        self._destinations: dict[tuple[str, str, bool], Plan] = {}
+        """By key, names in the request, and whether it asks for vectors."""
+        self._warm = Warm()
         self._derived_from = (0, 0, 0)
         self.draining = False
         """Shutting down: what runs may end, nothing new begins."""
@@ -255,6 +259,7 @@ class DataPlane:
             request_id=exchange.id,
             in_flight=self._in_flight,
             held=held,
+            warm=self._warm,
         )
 
     async def _watched(self, walk: Walk, exchange: Exchange, watch: ClientWatch) -> None:
@@ -278,17 +283,16 @@ class DataPlane:
         derived_from = (self._keys.generation, self._plans.generation, self._catalog.generation)
         if derived_from != self._derived_from or len(self._destinations) > _MAX_DESTINATIONS:
             self._destinations.clear()
+            self._warm.forget()
             self._derived_from = derived_from
-        plans: list[Plan] = []
-        for name in names:
-            plan = self._destinations.get((key.id, name))
-            if plan is None:
-                plan = resolve(name, key, key.options.target, self._plans, self._catalog)
-                self._destinations[key.id, name] = plan
-            plans.append(plan)
-        plan = plans[0] if len(plans) == 1 else merge(plans)
-        if route.vectors:
-            return one_model(plan)
+        asked = (key.id, "\n".join(names), route.vectors)
+        plan = self._destinations.get(asked)
+        if plan is None:
+            plans = [resolve(name, key, key.options.target, self._plans, self._catalog) for name in names]
+            plan = plans[0] if len(plans) == 1 else merge(plans)
+            plan = one_model(plan) if route.vectors else plan
+            if len(asked[1]) <= _LONGEST_NAMES:
+                self._destinations[asked] = plan
         previous = body.get("previous_response_id") if route.continues else None
         return plan if previous is None else continuing(plan, previous)
 

@@ -9,11 +9,12 @@ from shared.contracts.catalog import Capability, Model
 from shared.contracts.config import Fallback
 from shared.contracts.plan import Plan
 from shared.contracts.usage import Exclusion, Needs
-from shared.routing.choose import choose
+from shared.routing.choose import Warm, choose
 from shared.routing.compile import candidate_of, direct_plan
 from shared.routing.health import ProviderHealth
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LATER = datetime(2026, 5, 1, 13, tzinfo=UTC)
 CHAT = Needs(capabilities=("chat",), input_tokens=10)
 
 
@@ -165,3 +166,22 @@ def test_the_model_that_holds_the_conversation_goes_first_while_it_is_healthy():
     assert (names(degraded.order), degraded.held) == (["a/1", "b/1", "c/1"], None)
     gone = choose(plan(A, B), CHAT, {}, now=NOW, held="c/1")
     assert (names(gone.order), gone.held) == (["a/1", "b/1"], None)
+
+
+def test_only_so_many_equals_are_spread_as_a_class_of_needs_has_and_the_rest_come_after_them():
+    many = [model(f"a/{number:03}") for number in range(100)]
+    weighted = spread("weighted", *((item, 0, 1.0) for item in many))
+    first: set[str] = set()
+    for number in range(500):
+        order = names(choose(weighted, CHAT, {}, now=NOW, request_id=str(number)).order)
+        assert order[32:] == [item.id for item in many[32:]]
+        first.add(order[0])
+    assert first == {item.id for item in many[:32]}
+
+
+def test_a_provider_that_recovers_is_back_although_its_troubles_were_remembered():
+    warm, both = Warm(), plan(A, B)
+    away = {"id-a": ProviderHealth(cool_until=LATER)}
+    assert names(choose(both, CHAT, away, now=NOW, warm=warm).order) == ["b/1"]
+    assert names(choose(both, CHAT, away, now=LATER, warm=warm).order) == ["a/1", "b/1"]
+    assert names(choose(both, CHAT, {}, now=NOW, warm=warm).order) == ["a/1", "b/1"]
