@@ -65,7 +65,7 @@ def build(
             compiler.catalog_changed(changed)
 
     def measured_changed(_: Recorded) -> None:
-        compiler.measured_changed(measured.mixed, quicker=measured.quicker)
+        compiler.measured_changed(measured.mixed, quicker=measured.quicker, begins=measured.begins)
 
     measured = MeasuredFold(world)
     configuration = FoldRunner(log, ConfigurationFold(world), snapshots=snapshots, changed=configuration_changed)

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -30,6 +31,7 @@ class Choice:
 
 CAUSES: Final = frozenset({"breaker_open", "unhealthy", "cooling", "context_window", "max_output", "capabilities"})
 """Why a candidate is passed over here; a key's policy may pass over more."""
+_64_BITS: Final = 2**64 - 1
 _NOBODY: Final[Mapping[str, int]] = {}
 _MOST_PLANS: Final = 4_096
 _MOST_NEEDS: Final = 256
@@ -252,7 +254,7 @@ class _Spread:
 
     def __init__(self, how: str, request_id: str, in_flight: Mapping[str, int]) -> None:
         self.busy: dict[str, int] | None = {} if how == "least_busy" else None
-        self._request = hashlib.blake2b(f"{request_id}\0".encode(), digest_size=8)
+        self._request = hash64.__wrapped__(request_id)
         self._in_flight = in_flight
         self._left = MAX_CANDIDATES
 
@@ -263,22 +265,30 @@ class _Spread:
 
     def _place(self, candidate: Candidate) -> tuple[int, float]:
         if self.busy is None:
-            return candidate.band, weighted_place(self._request, candidate.model, candidate.weight)
+            return candidate.band, weighted_place(self._request, hash64(candidate.model), candidate.weight)
         running = self._in_flight.get(candidate.model, 0)
         if running:
             self.busy[candidate.model] = running
         return candidate.band, running
 
 
-def weighted_place(request: "hashlib.blake2b", model: str, weight: float) -> float:
+def weighted_place(request: int, model: int, weight: float) -> float:
     """Return a number by which equals are ordered, the smallest first: each comes first in its share of requests.
 
-    ``request`` is the hash of the request, not ended yet.
-    Weighted rendezvous hashing (https://www.snia.org/sites/default/files/SDC15_presentations/dist_sys/
-    Jason_Resch_New_Consistent_Hashings_Rev.pdf): adding or losing a candidate moves only its own requests.
+    Both are hashes of 64 bits, see ``hash64``; what makes one number of them is the end of SplitMix64
+    (https://prng.di.unimi.it/splitmix64.c). Weighted rendezvous hashing (https://www.snia.org/sites/default/files/
+    SDC15_presentations/dist_sys/Jason_Resch_New_Consistent_Hashings_Rev.pdf): adding or losing a candidate moves only
+    its own requests.
     """
     if weight <= 0:
         return math.inf
-    both = request.copy()
-    both.update(model.encode())
-    return -math.log((int.from_bytes(both.digest()) + 0.5) / 2**64) / weight
+    mixed = request ^ model
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
+    return -math.log(((mixed ^ (mixed >> 31)) + 0.5) / 2**64) / weight
+
+
+@lru_cache(maxsize=65_536)
+def hash64(text: str) -> int:
+    """Return 64 bits that stand for a text, the same at every time and place."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

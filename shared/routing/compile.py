@@ -11,6 +11,7 @@ import msgspec
 from shared.contracts.catalog import Model
 from shared.contracts.config import ManualOrder, ModelFilters, ModelSelection, Range, RouterSpec
 from shared.contracts.plan import MAX_CANDIDATES, Candidate, LeftOut, Plan, Reason, plan_hash
+from shared.contracts.speed import Speed
 from shared.routing.ordering import Arranged, by_strategies, matcher
 from shared.routing.scoring import NO_EVIDENCE, Evidence, Scorer
 from shared.routing.table import ModelTable
@@ -64,12 +65,19 @@ def compile_plan(
 
 def _candidate(arranged: Arranged, evidence: Evidence, number: int, place: int, model: Model) -> Candidate:
     found = candidate_of(model, arranged.explain(number, model))
-    speed = evidence.speeds.get(model.id)
-    if speed is not None and speed.ttft_ms is not None and speed.ttft_ms > 1_000:
-        found = msgspec.structs.replace(found, ttft_s=math.ceil(speed.ttft_ms / 1_000))
+    begins = begins_s(evidence.speeds.get(model.id))
+    if begins is not None:
+        found = msgspec.structs.replace(found, ttft_s=begins)
     if not arranged.spread:
         return found
     return msgspec.structs.replace(found, band=arranged.bands[place], weight=arranged.weigh(model.id))
+
+
+def begins_s(speed: Speed | None) -> int | None:
+    """Return ``Candidate.ttft_s`` of a model whose speed is ``speed``."""
+    if speed is None or speed.ttft_ms is None or speed.ttft_ms <= 1_000:
+        return None
+    return math.ceil(speed.ttft_ms / 1_000)
 
 
 def direct_plan(model: Model) -> Plan:

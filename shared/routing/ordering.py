@@ -156,13 +156,17 @@ def _equals(places: list[int], ranking: Ranking, tolerance: float) -> list[list[
     came = {place: number for number, place in enumerate(places)}
     tiers, values, then = ranking.tiers, ranking.values, ranking.then
     bands: list[list[int]] = []
-    start = 0
-    while start < len(ordered):
-        tier, best = tiers[ordered[start]], values[ordered[start]]
-        limit = best + abs(best) * tolerance
-        end = start + 1
-        while end < len(ordered) and tiers[ordered[end]] == tier and values[ordered[end]] <= limit:
-            end += 1
-        bands.append(sorted(ordered[start:end], key=lambda place: (then[place], came[place])))
-        start = end
+    band: list[int] = []
+    tier, limit = 0, 0.0
+    for place in ordered:
+        value = values[place]
+        if band and value <= limit and tiers[place] == tier:
+            band.append(place)
+        else:
+            band = [place]
+            bands.append(band)
+            tier, limit = tiers[place], value + abs(value) * tolerance
+    for band in bands:
+        if len(band) > 1:
+            band.sort(key=lambda place: (then[place], came[place]))
     return bands

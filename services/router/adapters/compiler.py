@@ -3,24 +3,26 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from services.router.adapters.metrics import Metrics
 from services.router.adapters.plans import PlanStore
-from services.router.domain.concern import BY_MIX, BY_SPEED, concerns, strategies_of
+from services.router.domain.concern import BY_MIX, BY_SPEED, MANY, Change, concerns, strategies_of
 from services.router.domain.world import RouterView, World
-from shared.contracts.catalog import Model
 from shared.contracts.plan import Plan
 from shared.kernel.errors import Conflict, ContractBroken, LogError
 from shared.log.leases import Lease
 from shared.routing.compile import compile_plan
 from shared.routing.scoring import Scorer
+from shared.routing.table import ModelTable
 
 _log = structlog.get_logger("router")
+
+_Result = TypeVar("_Result")
 
 MANY_MODELS: Final = 2_000
 """From here on compiling takes milliseconds, so it leaves the event loop."""
@@ -28,10 +30,25 @@ MANY_MODELS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class _Catalog:
-    """All models by id, and the positions they are as of: plans never claim newer ones."""
+    """All models, and the positions they are as of: plans never claim newer ones."""
 
-    models: list[Model]
+    table: ModelTable
     inputs: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Changed:
+    """What changed since the last round."""
+
+    routers: set[str] = field(default_factory=set[str])
+    models: dict[str, Change] = field(default_factory=dict[str, Change])
+    quicker: set[str] = field(default_factory=set[str])
+    """Models of another speed."""
+    begins: set[str] = field(default_factory=set[str])
+    """Models whose first token takes longer or shorter."""
+
+    def any(self) -> bool:
+        return bool(self.routers or self.models or self.quicker or self.begins)
 
 
 class Compiler:
@@ -57,9 +74,9 @@ class Compiler:
         self._strategies = strategies
         self._burst_s = burst_s
         self._retry_s = retry_s
-        self._changed: set[str] = set()
-        self._models: set[str] = set()
+        self._changed = _Changed()
         self._everything = False
+        self._catalog: _Catalog | None = None
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._broken: dict[str, str] = {}
@@ -79,20 +96,23 @@ class Compiler:
 
     def router_changed(self, router_id: str) -> None:
         """Note that a router is new, different or gone."""
-        self._changed.add(router_id)
+        self._changed.routers.add(router_id)
         self._woken.set()
 
-    def catalog_changed(self, model_ids: set[str]) -> None:
+    def catalog_changed(self, changed: Mapping[str, Change]) -> None:
         """Note that models are new, different or gone: plans of routers that may use one of them may look different."""
-        self._models |= model_ids
+        known = self._changed.models
+        known.update({model_id: change.after_that(known.get(model_id)) for model_id, change in changed.items()})
         self._woken.set()
 
-    def measured_changed(self, mixed: set[str], *, quicker: bool) -> None:
-        """Note new measurements: another mix of the routers ``mixed`` (slugs), other speeds of models."""
+    def measured_changed(self, mixed: set[str], *, quicker: set[str], begins: set[str]) -> None:
+        """Note new measurements: another mix of the routers ``mixed`` (slugs), other speeds of models, and of which of
+        them it takes another number of seconds until they begin."""
         for router in self._world.routers.values():
-            names = strategies_of(router.spec)
-            if (quicker and names & BY_SPEED) or (router.spec.slug in mixed and names & BY_MIX):
-                self._changed.add(router.id)
+            if router.spec.slug in mixed and strategies_of(router.spec) & BY_MIX:
+                self._changed.routers.add(router.id)
+        self._changed.quicker |= quicker
+        self._changed.begins |= begins
         self._woken.set()
 
     def problems(self) -> list[str]:
@@ -120,27 +140,43 @@ class Compiler:
             if self._lease.epoch != epoch:
                 epoch = self._lease.epoch
                 self._everything = True  # another holder may have left anything undone
-            if self._everything or self._changed or self._models:
+            if self._everything or self._changed.any():
                 await self._round()
 
     async def _round(self) -> None:
         """Compile what changed up to now; what fails stays noted as changed."""
         try:
             await self._note_everything()
-            models, self._models = self._models, set()
-            self._changed.update(router.id for router in self._world.routers.values() if concerns(router.spec, models))
-            catalog = _Catalog(sorted(self._world.models(), key=_id), self._world.inputs(0))
-            for router_id in sorted(self._changed):
-                self._changed.discard(router_id)
+            changed, self._changed = self._changed, _Changed()
+            catalog = self._catalog_now()
+            routers = list(self._world.routers.values())
+            due = changed.routers | await self._offload(catalog, _concerned, routers, changed, catalog.table)
+            self._changed.routers |= due
+            for router_id in sorted(due):
+                self._changed.routers.discard(router_id)
                 try:
                     await self._bring_up_to_date(router_id, catalog)
                 except LogError:
-                    self._changed.add(router_id)
+                    self._changed.routers.add(router_id)
                     raise
         except Conflict:
             self._woken.set()  # another process published at this moment: compare with its plan
         except LogError as error:
             _log.warning("plans not published, trying again", error=str(error))
+
+    def _catalog_now(self) -> _Catalog:
+        """Return all models; the table of the round before where none changed since."""
+        inputs, last = self._world.inputs(0), self._catalog
+        if last is None or last.inputs["lr_catalog"] != inputs["lr_catalog"]:
+            last = _Catalog(ModelTable.of(self._world.models(), BY_MIX), inputs)
+        self._catalog = catalog = _Catalog(last.table, inputs)
+        return catalog
+
+    async def _offload(self, catalog: _Catalog, work: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Do what takes long with many models in a thread: the event loop may be the one that carries streams."""
+        if len(catalog.table.models) < MANY_MODELS:
+            return work(*arguments)
+        return await asyncio.to_thread(work, *arguments)
 
     async def _note_everything(self) -> None:
         if self._everything:
@@ -150,7 +186,7 @@ class Compiler:
             except LogError:
                 self._everything = True
                 raise
-            self._changed.update(published, self._world.routers)
+            self._changed.routers.update(published, self._world.routers)
 
     async def _bring_up_to_date(self, router_id: str, catalog: _Catalog) -> None:
         if router_id in self._world.frozen:
@@ -171,13 +207,18 @@ class Compiler:
     async def _compile(self, router: RouterView, catalog: _Catalog) -> Plan | None:
         inputs = {**catalog.inputs, "LR_CONFIG": router.sequence, "epoch": self._lease.epoch}
         evidence = self._world.evidence(router.spec.slug)
-        arguments = (router.id, router.spec, catalog.models, self._strategies, inputs, evidence)
         started = time.perf_counter()
         try:
-            if len(catalog.models) >= MANY_MODELS:
-                plan = await asyncio.to_thread(compile_plan, *arguments)
-            else:
-                plan = compile_plan(*arguments)
+            plan = await self._offload(
+                catalog,
+                compile_plan,
+                router.id,
+                router.spec,
+                catalog.table,
+                self._strategies,
+                inputs,
+                evidence,
+            )
         except ContractBroken as error:
             self._broken[router.id] = str(error)
             return None
@@ -190,5 +231,19 @@ class Compiler:
         return router.spec.slug if router else router_id
 
 
-def _id(model: Model) -> str:
-    return model.id
+def _concerned(routers: list[RouterView], changed: _Changed, table: ModelTable) -> set[str]:
+    """Return the routers whose plans may look different for what changed of models."""
+    if len(changed.models) * MANY > len(table.models):
+        return {router.id for router in routers}
+    speeds, begins = _as_they_are(changed.quicker, table), _as_they_are(changed.begins, table)
+    return {
+        router.id
+        for router in routers
+        if concerns(router.spec, changed.models)
+        or concerns(router.spec, speeds if strategies_of(router.spec) & BY_SPEED else begins)
+    }
+
+
+def _as_they_are(model_ids: set[str], table: ModelTable) -> dict[str, Change]:
+    found = ((model_id, table.places.get(model_id)) for model_id in model_ids)
+    return {model_id: Change(None, table.models[place]) for model_id, place in found if place is not None}

@@ -1,11 +1,13 @@
 """Publishes plans: the fact of what was decided, then the plan itself by compare-and-set, never over a newer one."""
 
+from typing import Final
+
+import msgspec
 import structlog
 
 from shared.contracts.catalog import PlanCompiled
-from shared.contracts.plan import Plan, decode_plan, encode_plan
+from shared.contracts.plan import Plan, encode_plan
 from shared.kernel.clock import Clock
-from shared.kernel.errors import ContractBroken
 from shared.kernel.ids import NewId
 from shared.log.facts import Facts
 from shared.log.port import PLANS, Entry, EventLog
@@ -54,18 +56,28 @@ class PlanStore:
         await self._facts.publish(f"lr.facts.plan.{plan.router_id}", data, about=f"plan/{plan.router_id}")
 
 
-def _read(entry: Entry | None) -> Plan | None:
-    """Return the published plan; one that does not read is no reason to keep it."""
+class _Published(msgspec.Struct, frozen=True):
+    """What is to be known of a published plan: its candidates are many, and not read."""
+
+    hash: str = ""
+    inputs: dict[str, int] = {}
+
+
+_PUBLISHED: Final = msgspec.json.Decoder(_Published)
+
+
+def _read(entry: Entry | None) -> _Published | None:
+    """Return what is published; one that does not read is no reason to keep it."""
     if entry is None or entry.value is None:
         return None
     try:
-        return decode_plan(entry.value)
-    except ContractBroken as error:
+        return _PUBLISHED.decode(entry.value)
+    except msgspec.DecodeError as error:
         _log.warning("published plan does not read", router=entry.key, error=str(error))
         return None
 
 
-def _is_newer(published: Plan, plan: Plan) -> bool:
+def _is_newer(published: _Published, plan: Plan) -> bool:
     """Whether ``published`` was made under a later lease or, under the same one, from a newer input."""
     ours, theirs = plan.inputs, published.inputs
     mine, other = ours.get("epoch", 0), theirs.get("epoch", 0)

@@ -75,7 +75,7 @@ class World:
 
     def models(self) -> Iterator[Model]:
         """Yield every model of every provider."""
-        for catalog in self.catalogs.values():
+        for catalog in list(self.catalogs.values()):
             yield from catalog.models
 
     def unknown_models(self, model_ids: tuple[str, ...]) -> list[str]:

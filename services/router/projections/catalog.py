@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from services.router.domain.concern import Change, changes
 from services.router.domain.world import World
 from shared.contracts.catalog import ProviderCatalog
 from shared.log.port import Entry
@@ -19,25 +20,19 @@ class CatalogView:
         """Provider ids whose catalog does not read, and why."""
         self._world = world
 
-    def apply(self, entry: Entry) -> set[str]:
-        """Take one entry and return the ids of the models that are new, different or gone."""
+    def apply(self, entry: Entry) -> dict[str, Change]:
+        """Take one entry and return the models that are new, different or gone, as far as plans go."""
         world = self._world
         world.catalog_revision = max(world.catalog_revision, entry.revision)
         before = world.catalogs.get(entry.key)
         self.broken.pop(entry.key, None)
         if entry.value is None:
             world.catalogs.pop(entry.key, None)
-            return _changed(before, None)
+            return changes(before, None)
         try:
             after = _DECODER.decode(entry.value)
         except msgspec.DecodeError as error:
             self.broken[entry.key] = str(error)
-            return set()
+            return {}
         world.catalogs[entry.key] = after
-        return _changed(before, after)
-
-
-def _changed(before: ProviderCatalog | None, after: ProviderCatalog | None) -> set[str]:
-    had = {model.id: model for model in before.models} if before else {}
-    has = {model.id: model for model in after.models} if after else {}
-    return {model_id for model_id in had.keys() | has.keys() if had.get(model_id) != has.get(model_id)}
+        return changes(before, after)

@@ -6,6 +6,7 @@ from services.router.domain.world import World
 from shared.contracts.speed import Mix, Speed, SpeedMeasured
 from shared.kernel.errors import ContractBroken
 from shared.log.port import LR_FACTS, SPEED_SUBJECT, Recorded
+from shared.routing.compile import begins_s
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -26,8 +27,10 @@ class MeasuredFold:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.quicker = False
-        """Whether the last message told another speed of any model."""
+        self.quicker: set[str] = set()
+        """The models of which the last message told another speed."""
+        self.begins: set[str] = set()
+        """Those of them whose first token takes another number of seconds, which stands in every plan."""
         self.mixed: set[str] = set()
         """The routers, by slug, of whose traffic it told another mix."""
 
@@ -36,7 +39,9 @@ class MeasuredFold:
         if recorded.event is None or not isinstance(data := recorded.event.data, SpeedMeasured):
             return
         world = self._world
-        self.quicker = data.models != world.speeds
+        before, after = world.speeds, data.models
+        self.quicker = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        self.begins = {name for name in self.quicker if begins_s(before.get(name)) != begins_s(after.get(name))}
         self.mixed = {slug for slug in data.routers if data.routers[slug] != world.mixes.get(slug)}
         self._take(data.models, data.routers, recorded.sequence)
 
