@@ -14,6 +14,9 @@ BURST: Final = 4
 """As many times a request is sent at once, whoever fails and however soon; then it waits, see ``pace_ms``."""
 _BURST_MS: Final = 3_100
 """Three seconds, and what one request may take longer to its vendor than another."""
+LOADED_S: Final = 240.0
+"""So long a local model stays loaded after an answer: a little less than the five minutes of Ollama (https://docs.
+ollama.com/faq, keep_alive) and of the built-in model."""
 _TAIL: Final = 3
 """The 99th percentile of times to the first token, in means: they are about log-normal with a sigma of 0.5."""
 _PASSING: Final = frozenset({FailureKind.CONNECT, FailureKind.CUT, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED})
@@ -145,13 +148,15 @@ def may_go_twice(fail: Fail | None, sent_s: Sequence[float], fallback: Fallback,
     return recent + 2 <= BURST and len(sent_s) + 2 <= fallback.max_attempts
 
 
-def first_token_ms(candidate: Candidate, fallback: Fallback, *, last: bool) -> int:
+def first_token_ms(candidate: Candidate, fallback: Fallback, *, last: bool, answered_s_ago: float | None = None) -> int:
     """Return how long a candidate's first token is waited for; ``last``: nobody comes after it.
 
     The larger of the router's limit and twice what all but one in a hundred of this model's answers need, which is
-    taken for three times the mean that was measured. Who may have to load or to think first, and the last, get longer.
+    taken for three times the mean that was measured. Who may have to load or to think first, and the last, get longer:
+    a local model is taken for loaded if it ``answered`` lately.
     """
-    if last or candidate.local or "reasoning" in candidate.capabilities:
+    loads = candidate.local and (answered_s_ago is None or answered_s_ago > LOADED_S)
+    if last or loads or "reasoning" in candidate.capabilities:
         return fallback.first_token_slow_ms
     measured_ms = 2 * _TAIL * 1_000 * (candidate.ttft_s or 0)
     return max(fallback.first_token_ms, min(measured_ms, fallback.first_token_slow_ms))

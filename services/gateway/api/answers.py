@@ -17,6 +17,7 @@ MOST_HELD: Final = 32 * 1024 * 1024
 """Bytes of an answer that are held: a longer one is shown from there on."""
 _STREAM: Final = "text/event-stream; charset=utf-8"
 _HELD: Final = "affinity: it holds this conversation"
+_NAMED: Final = "named: the request, or its key, asks for this model"
 _HEADERS: Final[dict[tuple[int, bool], tuple[Candidate, tuple[tuple[bytes, bytes], ...]]]] = {}
 """What a candidate's headers are: the same for every answer it gives, and a plan's candidates are few."""
 _MAX_HEADERS: Final = 4_096
@@ -197,12 +198,12 @@ def candidate_headers(candidate: Candidate, *, held: bool) -> tuple[tuple[bytes,
     known = _HEADERS.get((id(candidate), held))
     if known is not None and known[0] is candidate:
         return known[1]
-    reasons = [f"{reason.strategy}: {reason.because}" for reason in candidate.reasons]
+    reasons = [f"{reason.strategy}: {reason.because}" for reason in candidate.reasons] or [_NAMED]
     reason = "; ".join([_HELD, *reasons] if held else reasons)
     headers = (
         (b"x-localrouter-provider", header_value(candidate.provider)),
         (b"x-localrouter-model", header_value(candidate.model)),
-        *(((b"x-localrouter-reason", header_value(reason)),) if reason else ()),
+        (b"x-localrouter-reason", header_value(reason)),
     )
     if len(_HEADERS) >= _MAX_HEADERS:
         _HEADERS.clear()

@@ -107,6 +107,8 @@ class DataPlane:
         self._budgets = RetryBudgets()
         self._in_flight: dict[str, int] = {}
         """Requests that a model is answering for this gateway, by model."""
+        self._answered: dict[str, float] = {}
+        """When local models answered last, on the monotonic clock."""
         self._destinations: dict[tuple[str, str, bool], Plan] = {}
         """By key, names in the request, and whether it asks for vectors."""
         self._warm = Warm()
@@ -239,6 +241,7 @@ class DataPlane:
             clock=self._clock,
             cool=self._cool,
             in_flight=self._in_flight,
+            answered=self._answered,
             budgets=self._budgets,
             headers=headers,
             until=self._clock.monotonic() + _total_ms(scope, plan) / 1000,

@@ -45,6 +45,7 @@ class Walk:
     """One request on its way: owns the attempts and what the client sees of them."""
 
     __slots__ = (
+        "_answered",
         "_asked",
         "_budgets",
         "_candidate",
@@ -77,16 +78,18 @@ class Walk:
         clock: Clock,
         cool: Cool,
         in_flight: dict[str, int],
+        answered: dict[str, float],
         budgets: RetryBudgets,
         headers: list[tuple[bytes, bytes]],
         until: float,
     ) -> None:
         """``until`` is the request's end on the monotonic clock; ``asked`` the fields of every ``Completion``;
-        ``in_flight`` counts the attempts that run, by model."""
+        ``in_flight`` counts the attempts that run, by model; ``answered`` holds when local models did last."""
         self._exchange = exchange
         self._order = list(choice.order)
         self._held = choice.held
         self._in_flight = in_flight
+        self._answered = answered
         self._budgets = budgets
         self._pings = Pings(exchange, headers)
         self._resume: Partial | None = None
@@ -227,6 +230,8 @@ class Walk:
                     await answer.data(frame)
                 elif type(frame) is Tail:
                     self._settle(attempt_id, started, started_at, head, frame)
+                    if candidate.local:
+                        self._answered[candidate.model] = clock.monotonic()
                     await answer.end(frame)
                     return None
                 elif type(frame) is Head:
@@ -282,6 +287,8 @@ class Walk:
 
     def _completion(self, candidate: Candidate, attempt_id: str, now: float) -> Completion:
         fallback = self._fallback
+        answered = self._answered.get(candidate.model) if candidate.local else None
+        ago = None if answered is None else now - answered
         return Completion(
             attempt_id=attempt_id,
             request_id=self._exchange.id,
@@ -291,7 +298,7 @@ class Walk:
             max_output=candidate.max_output,
             timeouts=Timeouts(
                 connect_ms=fallback.connect_ms,
-                first_token_ms=first_token_ms(candidate, fallback, last=len(self._order) == 1),
+                first_token_ms=first_token_ms(candidate, fallback, last=len(self._order) == 1, answered_s_ago=ago),
                 idle_ms=fallback.idle_ms,
                 total_ms=max(1, int((self._until - now) * 1000)),
             ),

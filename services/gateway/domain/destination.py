@@ -7,7 +7,7 @@ import msgspec
 from services.gateway.domain.errors import bad_request, forbidden, model_not_found, no_candidate
 from shared.contracts.catalog import Model
 from shared.contracts.config import Target
-from shared.contracts.plan import Candidate, Plan, plan_hash
+from shared.contracts.plan import Candidate, Plan, Reason, plan_hash
 from shared.routing.compile import direct_plan
 
 ROUTER_PREFIX: Final = "router/"
@@ -79,9 +79,12 @@ def plan_of_target(target: Target, plans: Plans, models: Models) -> Plan:
 def merge(plans: list[Plan]) -> Plan:
     """Return one plan that tries the candidates of several in order, each candidate once."""
     candidates: dict[str, Candidate] = {}
-    for plan in plans:
+    for place, plan in enumerate(plans, 1):
+        listed = Reason("listed", place, f"place {place} of the request's list")
         for candidate in plan.candidates:
-            candidates.setdefault(candidate.model, candidate)
+            if candidate.model not in candidates:
+                reasons = (listed, *candidate.reasons)
+                candidates[candidate.model] = msgspec.structs.replace(candidate, reasons=reasons)
     merged = msgspec.structs.replace(plans[0], router_id="", slug="", candidates=tuple(candidates.values()))
     return msgspec.structs.replace(merged, hash=plan_hash(merged))
 

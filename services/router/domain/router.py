@@ -141,13 +141,13 @@ def _in_use(what: str, used_by: tuple[str, ...]) -> Refusal:
 
 def problem_of(spec: RouterSpec) -> Refusal | None:
     """Return the first thing that is wrong with a specification, naming what is allowed; None: nothing is."""
-    if not SLUG.fullmatch(spec.slug):
-        return _invalid(
-            "invalid_slug",
-            f"slug {spec.slug!r}: 1 to 63 lower-case letters, digits and inner hyphens are allowed, as 'low-cost'",
-        )
     if not spec.name.strip() or len(spec.name) > MAX_NAME or not spec.name.isprintable():
         return _invalid("invalid_name", f"name: 1 to {MAX_NAME} printable characters are allowed")
+    if not SLUG.fullmatch(spec.slug):
+        what = f"slug {spec.slug!r}" if spec.slug else f"slug: none can be made of the name {spec.name!r}, give one"
+        return _invalid(
+            "invalid_slug", f"{what}: 1 to 63 lower-case letters, digits and inner hyphens are allowed, as 'low-cost'"
+        )
     return (
         _order_problem(spec.order)
         or _selection_problem(spec)
@@ -170,8 +170,8 @@ def _order_problem(order: AutomaticOrder | ManualOrder) -> Refusal | None:
         return _invalid("repeated_strategy", "order.strategies: a second mention of a strategy changes nothing")
     if len([name for name in names if name in SPREADS]) > 1:
         return _invalid("two_spreads", f"order.strategies: only one of {' and '.join(SPREADS)} can decide")
-    for strategy in order.strategies:
-        problem = _strategy_problem(strategy)
+    for place, strategy in enumerate(order.strategies):
+        problem = _strategy_problem(strategy, place)
         if problem is not None:
             return problem
     return None
@@ -191,19 +191,22 @@ def _manual_problem(models: tuple[str, ...]) -> Refusal | None:
     return None
 
 
-def _strategy_problem(strategy: Strategy) -> Refusal | None:
+def _strategy_problem(strategy: Strategy, place: int) -> Refusal | None:
+    where = f"order.strategies[{place}]"
     if strategy.name not in STRATEGIES and strategy.name not in SPREADS:
-        return _invalid("unknown_strategy", f"strategy {strategy.name!r} is unknown: allowed are {_known()}")
-    if any(not 0 <= weight <= MAX_WEIGHT for weight in strategy.weights.values()):
-        return _invalid("invalid_weight", f"weights of {strategy.name}: 0 to {MAX_WEIGHT:g} is allowed")
+        return _invalid("unknown_strategy", f"{where}.name: {strategy.name!r} is unknown, allowed are {_known()}")
     if strategy.weights and strategy.name != "weighted":
-        return _invalid("invalid_weight", f"weights of {strategy.name}: only weighted takes weights")
+        return _invalid("invalid_weight", f"{where}.weights: only weighted takes weights, not {strategy.name}")
+    for pattern, weight in strategy.weights.items():
+        if not 0 <= weight <= MAX_WEIGHT:
+            return _invalid(
+                "invalid_weight", f"{where}.weights[{pattern!r}]: {weight:g}, 0 to {MAX_WEIGHT:g} is allowed"
+            )
     if len(strategy.weights) > MAX_PATTERNS or "" in strategy.weights:
-        return _invalid("invalid_weight", f"weights: at most {MAX_PATTERNS} patterns over <provider>/<model>")
+        return _invalid("invalid_weight", f"{where}.weights: at most {MAX_PATTERNS} patterns over <provider>/<model>")
     if not 0 <= strategy.tolerance < 1:
         return _invalid(
-            "invalid_tolerance",
-            f"tolerance {strategy.tolerance} of {strategy.name}: at least 0 and less than 1 is allowed",
+            "invalid_tolerance", f"{where}.tolerance: {strategy.tolerance:g}, at least 0 and less than 1 is allowed"
         )
     return None
 
@@ -233,7 +236,9 @@ def _filters_problem(filters: ModelFilters) -> Refusal | None:
     for capability in filters.capabilities:
         if capability not in _CAPABILITIES:
             allowed = ", ".join(_CAPABILITIES)
-            return _invalid("unknown_capability", f"capability {capability!r} is unknown: allowed are {allowed}")
+            return _invalid(
+                "unknown_capability", f"filters.capabilities: {capability!r} is unknown, allowed are {allowed}"
+            )
     return None
 
 
@@ -254,10 +259,12 @@ def _fallback_problem(fallback: Fallback) -> Refusal | None:
     }
     for name, most in limits.items():
         if not 1 <= getattr(fallback, name) <= most:
-            return _invalid("invalid_fallback", f"fallback.{name}: 1 to {most} is allowed")
+            found = getattr(fallback, name)
+            return _invalid("invalid_fallback", f"fallback.{name}: {found}, 1 to {most} is allowed")
     for name, least, most in _RETRYING:
         if not least <= getattr(fallback, name) <= most:
-            return _invalid("invalid_fallback", f"fallback.{name}: {least} to {most} is allowed")
+            found = getattr(fallback, name)
+            return _invalid("invalid_fallback", f"fallback.{name}: {found:g}, {least} to {most} is allowed")
     return None
 
 

@@ -6,7 +6,19 @@ from typing import Any
 import pytest
 
 from tests.support.raw_http import CHAT, Raw, ask, post
-from tests.support.routes import TEN, WORDS, Route, error, events, outcomes, over, text, two_providers, without_resent
+from tests.support.routes import (
+    LIMITS,
+    TEN,
+    WORDS,
+    Route,
+    error,
+    events,
+    outcomes,
+    over,
+    text,
+    two_providers,
+    without_resent,
+)
 from tests.support.system import System, Wall, until
 
 
@@ -228,3 +240,14 @@ def test_a_stream_is_the_same_connection_to_the_client_all_along(route: Route) -
         raw.send(post(CHAT, body, route.auth))
         assert events(raw.answer())[-1]["error"]
         assert raw.send(post(CHAT, body, route.auth)).answer().status == 200
+
+
+def test_a_local_model_that_answered_lately_is_not_waited_for_as_if_it_had_to_load(
+    system: System, vendor: Wall
+) -> None:
+    with two_providers(system, vendor, fallback={**LIMITS, "first_token_slow_ms": 8_000}) as route:
+        assert route.ask(stream=True).status == 200
+        route.fails({"fault": "stall", "where": "before_headers"}, repeat=True)
+        assert route.ask(stream=True).header("x-localrouter-model") == route.second
+        _, silent, answered = (attempt["started_at"] for attempt in route.vendor.attempts())
+        assert answered - silent < 4, "the limit of those that are loaded"

@@ -159,9 +159,15 @@ def test_a_refusal_says_what_is_allowed():
     assert problem is not None
     assert problem.status == 422
     assert problem.message == (
-        "strategy 'luck' is unknown: allowed are api_first, fastest, highest_performance, least_busy, local_first, "
-        "lowest_cost, remote_first, subscription_first, weighted"
+        "order.strategies[0].name: 'luck' is unknown, allowed are api_first, fastest, highest_performance, least_busy, "
+        "local_first, lowest_cost, remote_first, subscription_first, weighted"
     )
+
+
+def test_a_name_that_makes_no_slug_asks_for_one():
+    problem = problem_of(changed(name="日本", slug=""))
+    assert problem is not None
+    assert problem.message.startswith("slug: none can be made of the name '日本', give one: ")
 
 
 @pytest.mark.parametrize(

@@ -223,3 +223,11 @@ def test_a_first_token_is_waited_for_as_long_as_the_model_is_known_to_need(
 ):
     fields = {"provider_id": "p", "provider": "p", "model": "p/m", "native_id": "m", "capabilities": (Capability.CHAT,)}
     assert first_token_ms(Candidate(**(fields | candidate)), Fallback(), last=last) == limit
+
+
+def test_a_local_model_that_answered_lately_is_loaded_and_gets_no_longer_than_others():
+    fields = {"provider_id": "p", "provider": "p", "model": "p/m", "native_id": "m", "capabilities": (Capability.CHAT,)}
+    candidate = Candidate(**fields, local=True)
+    assert first_token_ms(candidate, Fallback(), last=False, answered_s_ago=60.0) == 10_000
+    assert first_token_ms(candidate, Fallback(), last=False, answered_s_ago=600.0) == 120_000
+    assert first_token_ms(candidate, Fallback(), last=True, answered_s_ago=60.0) == 120_000
