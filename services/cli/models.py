@@ -16,11 +16,16 @@ _PRICES: Final = "models/prices"
 @app.command("list")
 def list_models(
     provider: Annotated[str | None, typer.Option(help="Only of this provider.")] = None,
-    capability: Annotated[str | None, typer.Option(help="Only with this, such as tools or vision.")] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(help="Only with this, such as tools or vision; repeatable.")
+    ] = None,
     min_parameters: Annotated[float | None, typer.Option(help="At least so many billions of parameters.")] = None,
     max_parameters: Annotated[float | None, typer.Option(help="At most so many billions of parameters.")] = None,
     context: Annotated[int | None, typer.Option(help="A context window of at least so many tokens.")] = None,
-    search: Annotated[str | None, typer.Option(help="Only whose name holds this.")] = None,
+    max_price: Annotated[
+        str | None, typer.Option(help="Neither input nor output above so many USD per million tokens.")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="Only whose name holds these words.")] = None,
     json: Json = False,
 ) -> None:
     """List the models."""
@@ -31,6 +36,7 @@ def list_models(
         min_parameters_b=min_parameters,
         max_parameters_b=max_parameters,
         min_context=context,
+        max_price=max_price,
         q=search,
     )
     if json:
@@ -73,6 +79,8 @@ def alias(
         print_table(("name", "model"), ([item["name"], item["model"]] for item in answer.data["items"]))
     else:
         say(f"{name} leads nowhere any more." if remove else f"{name} leads to {model}.")
+        if not remove and not answer.data["listed"]:
+            say(f"The catalog holds no {model} now: until it does, {name} leads nowhere.", style="yellow")
 
 
 @app.command("price")
@@ -136,4 +144,5 @@ def _row(model: dict[str, Any]) -> list[Any]:
     size = model.get("parameters_b")
     facts = [model["id"], model.get("context_window"), None if size is None else f"{size:g}B"]
     facts += [prices.get("input"), prices.get("output")]
-    return [*facts, plain(model.get("capabilities") or None), model.get("health")]
+    health = f"{model.get('health')} (stale)" if model.get("stale") else model.get("health")
+    return [*facts, plain(model.get("capabilities") or None), health]

@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
         if behaviour.body is not None or (behaviour.error is not None and behaviour.fault is None):
             await self._plain(behaviour, asked)
         elif asked is None:
-            await self._list(request, path, behaviour)
+            await self._list(request, behaviour)
         elif asked.stream:
             await self._stream(asked, attempt, dialects.streamed(asked, behaviour, attempt.index))
         else:
@@ -280,9 +280,10 @@ class Connection(asyncio.Protocol):
             kind = "text/event-stream" if streamed else "application/json"
         await self._whole(behaviour.status, body, kind, behaviour.headers, behaviour.chunk_bytes)
 
-    async def _list(self, request: _Request, path: str, behaviour: Behaviour) -> None:
+    async def _list(self, request: _Request, behaviour: Behaviour) -> None:
+        target = unquote(request.url.decode("latin-1"))
         body = dialects.told(
-            request.method, path, dict(request.headers), _decoded(bytes(request.body)), self._wall.models
+            request.method, target, dict(request.headers), _decoded(bytes(request.body)), self._wall.models
         )
         if body is None:
             await self._whole(

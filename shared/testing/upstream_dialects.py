@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from shared.testing import upstream_anthropic as anthropic
+from shared.testing import upstream_cohere as cohere
 from shared.testing import upstream_gemini as gemini
 from shared.testing import upstream_ollama as ollama
 from shared.testing import upstream_openai as openai
@@ -25,6 +26,8 @@ _ENDS: Final[Mapping[str, Form]] = {
     "/api/chat": ollama.CHAT,
     "/api/generate": ollama.GENERATE,
     "/api/embed": ollama.EMBED,
+    "/v2/chat": cohere.CHAT,
+    "/v2/embed": cohere.EMBED,
 }
 """By the end of the path."""
 _GEMINI: Final = re.compile(r".*/models/(?P<model>[^/]+):(?P<method>[A-Za-z]+)")
@@ -86,8 +89,9 @@ def streamed(request: Asked, behaviour: Behaviour, index: int) -> Script:
     return request.form.stream(reply(request, behaviour, index))
 
 
-def told(method: str, path: str, headers: Mapping[str, str], asked: Any, models: Sequence[str]) -> bytes | None:
-    """Return what a path tells of models, in the dialect of who asks; None: there is no such path."""
+def told(method: str, target: str, headers: Mapping[str, str], asked: Any, models: Sequence[str]) -> bytes | None:
+    """Return what a path, with its query, tells of models, in the dialect of who asks; None: there is none such."""
+    path, _, query = target.partition("?")
     name = path.rpartition("/models/")[2]
     body: Any = None
     if path == "/api/tags":
@@ -100,6 +104,8 @@ def told(method: str, path: str, headers: Mapping[str, str], asked: Any, models:
         body = {"status": "ok"}
     else:
         family = gemini if "/v1beta/" in path else anthropic if "anthropic-version" in headers else openai
+        if query.startswith("page_size="):  # Cohere's list lies where OpenAI's does
+            family = cohere
         if path.endswith("/models"):
             body = family.models(models)
         elif "/models/" in path and name in models:

@@ -14,11 +14,11 @@ from services.providers.domain.registry import VENDORS
 from tests.support.system import System, Wall, until, wall
 
 MODEL = "gemini-2.5-flash"
-BASES = {"gemini": "/v1beta", "ollama_chat": ""}
+BASES = {"gemini": "/v1beta", "ollama_chat": "", "cohere_chat": ""}
 """Where below the scripted vendor's address a vendor of a dialect has its base; others have ``/v1``."""
-ASKED = sorted(slug for slug, vendor in VENDORS.items() if vendor.speech != "cohere_chat" and slug != "local")
-"""Whom the scripted vendor can be."""
-FEW = ["anthropic", "gemini", "ollama", "openai-compatible"]
+ASKED = sorted(slug for slug in VENDORS if slug != "local")
+"""Whom the scripted vendor can be: the built-in model is nobody else's."""
+FEW = ["anthropic", "cohere", "gemini", "ollama", "openai-compatible"]
 """One of each dialect."""
 PERIOD_S = 1.0
 LATE_S = 20.0
@@ -79,6 +79,7 @@ def test_vendors_live_die_and_come_back(system: System, vendor: Wall, mortal: Mo
             until(lambda key=key, slug=slug: answered(http, key, stream=False) == (slug, "1"), "the plan is there")
             assert answered(http, key, stream=True) == (slug, "1")
 
+        told = system.requests(1)[0]["inputs"]["LR_HEALTH"]
         mortal.kill()
         until(lambda: states(system, slugs, "health") == {"unhealthy"}, "every provider is unhealthy", LATE_S)
         if measured(system):
@@ -86,6 +87,11 @@ def test_vendors_live_die_and_come_back(system: System, vendor: Wall, mortal: Mo
         for key in targets.values():
             until(lambda key=key: answered(http, key, stream=False) == ("wall", "1"), "it is routed around", LATE_S)
         until(lambda: newest(system) == ["unhealthy"], "the record says so: the overlay was told by an event")
+        assert system.requests(1)[0]["inputs"]["LR_HEALTH"] >= told + len(slugs), "each went down by an event"
+        system.http.post("/models/refresh").raise_for_status()
+        asked = {slug for slug, name in slugs.items() if VENDORS[name].models_path is not None}
+        assert stale(system, slugs) == asked, "the models stay, as the last that are known"
+        assert wanted <= {item["id"] for item in system.items("models")}
 
         mortal.revive()
         until(lambda: states(system, slugs, "health") == {"healthy"}, "every provider is well again", LATE_S)
@@ -93,6 +99,7 @@ def test_vendors_live_die_and_come_back(system: System, vendor: Wall, mortal: Mo
             until(lambda key=key, slug=slug: answered(http, key, stream=True) == (slug, "1"), "it answers", LATE_S)
         if measured(system):
             assert {metric(system, "provider_up", slug) for slug in slugs} == {1.0}
+        until(lambda: stale(system, slugs) == set(), "the models are listed again")
     listed = {item["slug"]: item for item in system.command("providers", "list")["items"]}
     assert {listed[slug]["health"] for slug in slugs} == {"healthy"}
     for slug in slugs:
@@ -154,6 +161,11 @@ def answered(http: httpx.Client, key: str, *, stream: bool) -> tuple[str, str] |
 def states(system: System, slugs: Any, field: str) -> set[str]:
     """Return how the providers are."""
     return {item[field] for item in system.items("providers") if item["slug"] in slugs}
+
+
+def stale(system: System, slugs: Any) -> set[str]:
+    """Return the providers whose models are only the last known."""
+    return {item["provider"] for item in system.items("models") if item["stale"] and item["provider"] in slugs}
 
 
 def newest(system: System) -> list[str]:

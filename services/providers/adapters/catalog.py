@@ -154,6 +154,11 @@ class CatalogKeeper:
         """Return the catalog of a provider."""
         return self._known.get(provider_id)
 
+    def stale(self, provider_id: str) -> bool:
+        """Whether a provider's models are the last known, because its vendor does not answer."""
+        known = self._known.get(provider_id)
+        return known is not None and known.stale
+
     async def refresh_all(self) -> None:
         """Refresh every provider, a few at a time; what fails is logged."""
         ids = {view.id for view in self._fold.all()} | {entry.key for entry in await self._bucket.entries()}

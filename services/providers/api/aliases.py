@@ -27,6 +27,7 @@ class AliasOut(BaseModel):
 
     name: str
     model: str
+    listed: bool = Field(description="Whether the catalog holds the model now; until it does, the name leads nowhere")
 
 
 def add_aliases(app: FastAPI, desk: Desk) -> None:
@@ -37,24 +38,27 @@ def add_aliases(app: FastAPI, desk: Desk) -> None:
         limit: Limit = 100, cursor: Cursor = None
     ) -> Page[AliasOut]:
         page, following = paginate(desk.aliases.all(), _name, limit, cursor)
-        items = [AliasOut(name=alias.name, model=alias.model) for alias in page]
-        return Page(items=items, next_cursor=following)
+        return Page(items=[_shown(desk, alias.name, alias.model) for alias in page], next_cursor=following)
 
-    @app.put(f"{ALIASES}/{{name}}", summary="Give a model a name")
+    @app.put(f"{ALIASES}/{{name:path}}", summary="Give a model a name")
     async def set_alias(name: str, body: AliasIn, actor: Actor) -> AliasOut:  # pyright: ignore[reportUnusedFunction]
         known = desk.aliases.find(name)
         alias_id = desk.new_id() if known is None else known.alias_id
         if desk.fold.find(body.model.partition("/")[0]) is None:
             raise Problem(404, "provider_not_found", f"{body.model!r} is no model of a provider that there is")
         await _handle(desk, alias_id, SetAlias(alias_id, name, body.model), actor)
-        return AliasOut(name=name, model=body.model)
+        return _shown(desk, name, body.model)
 
-    @app.delete(f"{ALIASES}/{{name}}", status_code=204, summary="Take a name away")
+    @app.delete(f"{ALIASES}/{{name:path}}", status_code=204, summary="Take a name away")
     async def remove_alias(name: str, actor: Actor) -> None:  # pyright: ignore[reportUnusedFunction]
         known = desk.aliases.find(name)
         if known is None:
             raise Problem(404, "alias_not_found", f"no model is named {name!r}")
         await _handle(desk, known.alias_id, RemoveAlias(known.alias_id), actor)
+
+
+def _shown(desk: Desk, name: str, model: str) -> AliasOut:
+    return AliasOut(name=name, model=model, listed=desk.catalog.models().get(model) is not None)
 
 
 async def _handle(desk: Desk, alias_id: str, command: Command, actor: str) -> None:

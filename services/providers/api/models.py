@@ -11,6 +11,7 @@ from services.providers.api.schemas import ModelOut, RefreshOut, VendorOut, mode
 from services.providers.domain.registry import VENDORS
 from services.providers.domain.search import Search
 from services.providers.domain.vendor import Vendor
+from services.providers.projections.providers import ProviderView
 from shared.contracts.catalog import Capability
 from shared.runtime.admin import PREFIX, Cursor, Limit, Page, Problem, decode_cursor, encode_cursor, paginate
 
@@ -37,6 +38,8 @@ def add_models(app: FastAPI, desk: Desk) -> None:
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Page[ModelOut]:
+        if provider is not None:
+            _known(desk, provider)
         search = Search(
             provider=provider,
             capabilities=tuple(capability or ()),
@@ -49,7 +52,10 @@ def add_models(app: FastAPI, desk: Desk) -> None:
         found = desk.catalog.models().find(search, limit=limit + 1, after=decode_cursor(cursor))
         page = found[:limit]
         following = encode_cursor(page[-1].id) if len(found) > limit else None
-        items = [model_out(model, desk.health.shown(model.provider_id)[0]) for model in page]
+        items = [
+            model_out(model, desk.health.shown(model.provider_id)[0], stale=desk.catalog.stale(model.provider_id))
+            for model in page
+        ]
         return Page(items=items, next_cursor=following)
 
     @app.post(f"{MODELS}/refresh", summary="Ask the vendors for their models now")
@@ -59,10 +65,7 @@ def add_models(app: FastAPI, desk: Desk) -> None:
         if provider is None:
             await desk.catalog.refresh_all()
         else:
-            view = desk.fold.find(provider)
-            if view is None:
-                raise Problem(404, "provider_not_found", f"there is no provider {provider!r}")
-            await desk.catalog.refresh(view.id)
+            await desk.catalog.refresh(_known(desk, provider).id)
         models = desk.catalog.models().all()
         return RefreshOut(providers=len({model.provider_id for model in models}), models=len(models))
 
@@ -70,6 +73,13 @@ def add_models(app: FastAPI, desk: Desk) -> None:
     async def list_vendors(limit: Limit = 100, cursor: Cursor = None) -> Page[VendorOut]:
         page, following = paginate(sorted(VENDORS.values(), key=_slug), _slug, limit, cursor)
         return Page(items=[vendor_out(vendor) for vendor in page], next_cursor=following)
+
+
+def _known(desk: Desk, provider: str) -> ProviderView:
+    view = desk.fold.find(provider)
+    if view is None:
+        raise Problem(404, "provider_not_found", f"there is no provider {provider!r}")
+    return view
 
 
 def _slug(vendor: Vendor) -> str:

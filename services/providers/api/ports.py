@@ -56,6 +56,10 @@ class CatalogDesk(Protocol):
         """Return every model."""
         ...
 
+    def stale(self, provider_id: str) -> bool:
+        """Whether a provider's models are the last known, because its vendor does not answer."""
+        ...
+
     async def settle(self) -> None:
         """Bring every model to what the price book says now."""
         ...

@@ -197,6 +197,7 @@ class ModelOut(BaseModel):
     aliases: list[str]
     local: bool
     health: Literal["unknown", "healthy", "degraded", "unhealthy"]
+    stale: bool = Field(description="The last that is known: its vendor did not answer when it was asked for its models")
 
 
 class VendorOut(BaseModel):
@@ -286,7 +287,7 @@ def provider_out(
     )
 
 
-def model_out(model: Model, health: Any) -> ModelOut:
+def model_out(model: Model, health: Any, *, stale: bool) -> ModelOut:
     """Return a model as it is shown."""
     return ModelOut(
         id=model.id,
@@ -303,6 +304,7 @@ def model_out(model: Model, health: Any) -> ModelOut:
         aliases=list(model.aliases),
         local=model.local,
         health=health,
+        stale=stale,
     )
 
 

@@ -155,16 +155,16 @@ async def test_a_model_can_be_given_a_name_that_nobody_else_has(house: Any) -> N
         await running.caught_up()
         await ask(running, "POST", "/models/refresh?provider=mine")
         target = {"model": "mine/m-7b"}
-        assert (await ask(running, "PUT", "/models/aliases/small", target)).json() == {"name": "small", **target}
+        assert (await ask(running, "PUT", "/models/aliases/small", target)).json() == {"name": "small", **target, "listed": True}
         assert (await shown(running))["aliases"] == ["small"]
         assert (await ask(running, "PUT", "/models/aliases/small", {"model": "mine/other"})).status_code == 200
         assert (await shown(running))["aliases"] == []
         async with running.again() as later:
             listed = (await ask(later, "GET", "/models/aliases")).json()["items"]
-            assert listed == [{"name": "small", "model": "mine/other"}]
+            assert listed == [{"name": "small", "model": "mine/other", "listed": False}]
         assert (await ask(running, "DELETE", "/models/aliases/small")).status_code == 204
         assert (await ask(running, "DELETE", "/models/aliases/small")).status_code == 404
         assert (await ask(running, "PUT", "/models/aliases/small", target)).status_code == 200
-        for name, model in (("auto", "mine/m"), ("a b", "mine/m"), ("ok", "mine")):
+        for name, model in (("auto", "mine/m"), ("a b", "mine/m"), ("mine%2Fm", "mine/m"), ("ok", "mine")):
             assert (await ask(running, "PUT", f"/models/aliases/{name}", {"model": model})).status_code == 422
         assert (await ask(running, "PUT", "/models/aliases/ok", {"model": "nobody/m"})).status_code == 404

@@ -12,6 +12,7 @@ import pytest
 
 from shared.testing import upstream_behaviour as does
 from shared.testing.upstream import Upstream
+from tests.support.recordings import streams
 
 TOOL = does.ToolCall(name="add", arguments='{"a": 1, "b": 2}')
 ANSWER = does.answer("hello big world", reasoning="let me think", tool_calls=(TOOL,))
@@ -127,6 +128,60 @@ async def test_gemini(wall: Upstream) -> None:
         429,
         {"error": {"code": 429, "message": "Rate limit reached for requests", "status": "RESOURCE_EXHAUSTED"}},
     )
+
+
+async def cohere(wall: Upstream, path: str, body: Any = None) -> tuple[int, Any]:
+    async with aiohttp.ClientSession(headers={"authorization": "Bearer secret"}) as http:
+        asked = http.post(f"{wall.url}{path}", json=body) if body else http.get(f"{wall.url}{path}")
+        async with asked as got:
+            raw = (await got.read()).decode()
+    return got.status, events(raw) if raw.startswith("event: ") else json.loads(raw)
+
+
+def events(raw: str) -> list[Any]:
+    lines = [line.removeprefix("data: ") for line in raw.splitlines() if line.startswith("data: {")]
+    return [json.loads(line) for line in lines]
+
+
+async def test_cohere(wall: Upstream) -> None:
+    wall.script("*", ANSWER, ANSWER)
+    body = {"model": "small", "messages": HI, "stream": False}
+    _, whole = await cohere(wall, "/v2/chat", body)
+    assert [block["type"] for block in whole["message"]["content"]] == ["thinking", "text"]
+    assert whole["message"]["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a": 1, "b": 2}'}
+    assert (whole["finish_reason"], whole["usage"]["billed_units"]) == (
+        "TOOL_CALL",
+        {"input_tokens": 2, "output_tokens": 10},
+    )
+    _, stream = await cohere(wall, "/v2/chat", body | {"stream": True})
+    said = [event["delta"]["message"] for event in stream if event["type"] == "content-delta"]
+    assert "".join(part["content"].get("thinking", "") for part in said) == "let me think"
+    assert "".join(part["content"].get("text", "") for part in said) == "hello big world"
+    assert stream[-1]["delta"] == {"finish_reason": "TOOL_CALL", "usage": whole["usage"]}
+    _, vectors = await cohere(wall, "/v2/embed", {"model": "small", "texts": ["a", "b c"]})
+    assert len(vectors["embeddings"]["float"]) == 2
+    assert vectors["meta"]["billed_units"] == {"input_tokens": 3}
+    listed = (await cohere(wall, "/v1/models?page_size=1000"))[1]["models"]
+    assert [item["name"] for item in listed] == ["small", "large"]
+    wall.script("small", does.rate_limited())
+    assert await cohere(wall, "/v2/chat", body) == (
+        429,
+        {"id": "wall-error", "message": "Rate limit reached for requests"},
+    )
+
+
+async def test_coheres_events_are_shaped_like_recorded_ones(wall: Upstream) -> None:
+    seen = {shape(event) for _, raw in streams("cohere-chat") for event in events(raw.decode()) if "type" in event}
+    wall.script("*", does.answer("hello big world", tool_calls=(TOOL,)))
+    _, stream = await cohere(wall, "/v2/chat", {"model": "small", "messages": HI, "stream": True})
+    assert {shape(event) for event in stream} <= seen
+
+
+def shape(value: Any) -> str:
+    """Return the names in an event, and which kind of event it is."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{k}={v if k == 'type' else shape(v)}" for k, v in sorted(value.items())) + "}"
+    return type(value).__name__
 
 
 async def test_errors_are_each_sdks_own(
