@@ -46,15 +46,16 @@ async def up(place: Place, *, as_json: bool = False) -> None:
     settings = place.settings
     configure_logging(settings.log, log_folder(settings, place.home), service="localrouter")
     masters = load_master_keys(place.home, place.environ)
-    sealing, *older = masters.ring()
-    async with NatsServer(place.home, sealing, older=older, max_store_bytes=settings.nats.max_store_bytes) as server:
+    most = settings.nats.max_store_bytes
+    # no name for the keys here: they may be rotated while this goes on
+    async with NatsServer(place.home, masters.ring()[0], older=masters.ring()[1:], max_store_bytes=most) as server:
         bound = bind(settings.server.host, settings.server.port)
         token = admin_token(place.home, place.environ)
         await bootstrap_log(
             server.url,
             user="bootstrap",
             password=server.users["bootstrap"],
-            usage_max_bytes=int(settings.nats.max_store_bytes * USAGE_SHARE),
+            usage_max_bytes=int(most * USAGE_SHARE),
         )
         connections = [NatsLog.connect(server.url, user=n, password=server.users[n], name=n) for n in SERVICES]
         logs: dict[str, EventLog] = dict(zip(SERVICES, await asyncio.gather(*connections), strict=True))
@@ -71,15 +72,16 @@ async def _serve(house: House, place: Place, bound: socket.socket, *, as_json: b
     gateway = house.gateway
     try:
         await house.start()
-        announced = _announced(place, await gateway.first_key(), as_json=as_json)
+        announced = _announced(place, [await gateway.first_key()], as_json=as_json)
         settle_memory()
         await serve(gateway.service.app, bound, place.settings, drain=gateway.drain, started=announced)
     finally:
         await house.stop()
 
 
-def _announced(place: Place, key: Secret | None, *, as_json: bool) -> Callable[[], Awaitable[None]]:
+def _announced(place: Place, first: list[Secret | None], *, as_json: bool) -> Callable[[], Awaitable[None]]:
     async def announce() -> None:
+        key = first.pop()  # this function is kept as long as the process runs, the key need not be
         host = place.settings.server.host
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         url = f"http://{f'[{shown}]' if ':' in shown else shown}:{place.settings.server.port}"

@@ -84,6 +84,7 @@ class NatsServer:
             self._folder.mkdir(exist_ok=True, mode=0o700)
             (self._folder / STORE).mkdir(exist_ok=True, mode=0o700)
             self._key = open_store_key(self._folder, self._master, older=self._older)
+            self._master, self._older = b"", ()
             self.users = {name: secrets.token_urlsafe(24) for name in USERS}
             await self._first_start()
             if await self.durable() is False:

@@ -12,6 +12,7 @@ from shared.kernel.errors import SealBroken
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
 
 
 class Secret:
@@ -88,22 +89,42 @@ def rewrap(sealed: Sealed, *, master: bytes, older: bytes, entropy: bytes) -> Se
     The secret itself stays sealed. Raises SealBroken for another key, or bytes or a context that were changed.
     """
     aad = sealed.context.encode()
+    data_key = bytearray()
     try:
-        data_key = AESGCM(older).decrypt(sealed.wrap_nonce, sealed.wrapped_key, aad)
-        AESGCM(data_key).decrypt(sealed.nonce, sealed.ciphertext, aad)
+        data_key = _decrypt(older, sealed.wrap_nonce, sealed.wrapped_key, aad)
+        wipe(_decrypt(data_key, sealed.nonce, sealed.ciphertext, aad))
+        wrapped = AESGCM(master).encrypt(entropy, data_key, aad)
     except (InvalidTag, ValueError) as error:
         raise SealBroken(sealed.context, other_master=sealed.master_id != key_id(older)) from error
-    wrapped = AESGCM(master).encrypt(entropy, data_key, aad)
+    finally:
+        wipe(data_key)
     return msgspec.structs.replace(sealed, wrapped_key=wrapped, wrap_nonce=entropy, master_id=key_id(master))
 
 
-def unseal(sealed: Sealed, *, master: bytes, context: str) -> bytes:
-    """Return the plaintext; raises SealBroken for another master key, context or a changed byte."""
+def unseal(sealed: Sealed, *, master: bytes, context: str) -> bytearray:
+    """Return the plaintext, to be overwritten (``wipe``) by whoever is done with it.
+
+    Raises SealBroken for another master key, context or a changed byte.
+    """
     if sealed.context not in ("", context):  # "": sealed before it was kept beside
         raise SealBroken(context, other_master=False)
     aad = context.encode()
+    data_key = bytearray()
     try:
-        data_key = AESGCM(master).decrypt(sealed.wrap_nonce, sealed.wrapped_key, aad)
-        return AESGCM(data_key).decrypt(sealed.nonce, sealed.ciphertext, aad)
+        data_key = _decrypt(master, sealed.wrap_nonce, sealed.wrapped_key, aad)
+        return _decrypt(data_key, sealed.nonce, sealed.ciphertext, aad)
     except (InvalidTag, ValueError) as error:  # ValueError: a nonce that is too short to be one
         raise SealBroken(context, other_master=sealed.master_id != key_id(master)) from error
+    finally:
+        wipe(data_key)
+
+
+def wipe(buffer: bytearray) -> None:
+    """Overwrite what was secret; what Python has made of it meanwhile, a ``str`` above all, cannot be."""
+    buffer[:] = bytes(len(buffer))
+
+
+def _decrypt(key: bytes | bytearray, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytearray:
+    plaintext = bytearray(len(ciphertext) - _TAG_BYTES)
+    AESGCM(key).decrypt_into(nonce, ciphertext, aad, plaintext)
+    return plaintext

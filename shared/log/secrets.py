@@ -64,12 +64,14 @@ class SecretStore:
             # The master key changed meanwhile: what re-wraps every secret may have been past this one already.
             expected = None if expected is None else revision
 
-    async def get(self, secret_id: str, *, context: str) -> bytes:
-        """Return the plaintext; raises KeyError where there is none, SealBroken where it does not open,
-        LogUnavailable."""
+    async def get(self, secret_id: str, *, context: str) -> bytearray:
+        """Return the plaintext, to be overwritten (``kernel.secrets.wipe``) by whoever is done with it.
+
+        Raises KeyError where there is none, SealBroken where it does not open, LogUnavailable.
+        """
         return (await self.read(secret_id, context=context))[0]
 
-    async def read(self, secret_id: str, *, context: str) -> tuple[bytes, int]:
+    async def read(self, secret_id: str, *, context: str) -> tuple[bytearray, int]:
         """Return the plaintext and its revision; raises as ``get``."""
         revision = -1
         while True:
@@ -84,7 +86,7 @@ class SecretStore:
                 raise SealBroken(context, other_master=True)
             revision = entry.revision  # a rotation may have ended between reading the secret and the ring
 
-    def open(self, entry: Entry, *, context: str) -> bytes:
+    def open(self, entry: Entry, *, context: str) -> bytearray:
         """Return the plaintext of what the bucket held of a secret; raises SealBroken where it does not open."""
         sealed = _read(entry, context)
         master = _sealer(self._masters.ring(), sealed)

@@ -83,7 +83,7 @@ def _unwrap(path: Path, ring: Sequence[bytes]) -> bytes:
     sealed = _read(path)
     master = next((known for known in ring if key_id(known) == sealed.master_id), ring[0])
     try:
-        return unseal(sealed, master=master, context=_CONTEXT)
+        return bytes(unseal(sealed, master=master, context=_CONTEXT))
     except SealBroken as error:
         if error.other_master:
             raise StartRefused(f"the master key is not the one that {path} was sealed under: use that one") from error

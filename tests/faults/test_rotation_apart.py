@@ -53,7 +53,9 @@ def all_readable(apart: Apart, system: System, vendor: Wall, key: str) -> None:
     assert sent(vendor) == f"Bearer {CANARY}"
     until(lambda: len((apart.home / "master.key").read_text().split()) == 1, "an open rotation went on by itself")
     named = len(system.http.get("/providers/other").json()["credentials"]) + 2
-    assert until(lambda: rotated_now(system), "another rotation")["rewrapped"] >= named, "every credential and the pepper"
+    assert until(lambda: rotated_now(system), "another rotation")["rewrapped"] >= named, (
+        "every credential and the pepper"
+    )
     assert asyncio.run(opened(apart, load_master_keys(apart.home, {}).ring()[0], [])) >= named
 
 
@@ -83,7 +85,12 @@ def test_rotated_again_and_again_under_load_no_request_fails_and_the_old_keys_op
         newest = load_master_keys(apart.home, {}).ring()[0]
         asyncio.run(opened(apart, newest, old))
         masters = {f"master {place}": each.hex() for place, each in enumerate((*old, newest))}
-        secrets = {"credential": CANARY, "key": key, "token": (apart.home / "admin-token").read_text().strip(), **masters}
+        secrets = {
+            "credential": CANARY,
+            "key": key,
+            "token": (apart.home / "admin-token").read_text().strip(),
+            **masters,
+        }
         # the store is not encrypted here: what is in it sealed is all that protects it
         assert found_in(tmp_path, secrets, "admin-token", "master.key", "wall.jsonl") == []
 

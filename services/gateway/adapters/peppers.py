@@ -59,7 +59,7 @@ class Peppers:
     async def reload(self) -> None:
         """Read what is stored."""
         found = {item.key: item for item in await self._bucket.entries() if item.key.startswith(PREFIX)}
-        self._peppers = {key: await self._secrets.get(key, context=key) for key in sorted(found)}
+        self._peppers = {key: bytes(await self._secrets.get(key, context=key)) for key in sorted(found)}
         for key in set(self._snapshots.names()) - set(found):
             self._snapshots.remove(key)
         for key, entry in found.items():
@@ -71,7 +71,7 @@ class Peppers:
             kept = self._snapshots.load(name)
             if kept is not None:
                 entry = Entry(name, kept.state, kept.sequence)
-                self._peppers[name] = self._secrets.open(entry, context=name)
+                self._peppers[name] = bytes(self._secrets.open(entry, context=name))
 
     async def _reload_when_back(self) -> None:
         while True:

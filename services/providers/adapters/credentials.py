@@ -16,7 +16,7 @@ from shared.contracts.catalog import CredentialHealthChanged
 from shared.contracts.frames import Fail, FailureKind
 from shared.kernel.clock import Clock
 from shared.kernel.errors import LogError, SealBroken
-from shared.kernel.secrets import Secret
+from shared.kernel.secrets import Secret, wipe
 
 log = structlog.get_logger("providers")
 
@@ -200,4 +200,5 @@ class Credentials:
             log.error("credential does not open", provider=view.spec.slug, credential=credential_id, error=str(error))
             return None
         usable = self._known[credential_id] = Usable(credential_id, Secret(value.decode()))
+        wipe(value)
         return usable

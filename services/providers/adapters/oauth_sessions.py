@@ -12,6 +12,7 @@ from services.providers.domain.ports import Secrets
 from shared.kernel.clock import Clock
 from shared.kernel.errors import Conflict, LogError, SealBroken
 from shared.kernel.ids import NewId
+from shared.kernel.secrets import wipe
 from shared.log.leases import Lease
 from shared.log.port import Bucket
 
@@ -174,7 +175,10 @@ class OAuthSessions:
 
     async def _read_stored(self, secret_id: str, context: str) -> tuple[Session, int]:
         raw, revision = await self._secrets.read(secret_id, context=context)
-        return msgspec.json.decode(raw, type=Session), revision
+        try:
+            return msgspec.json.decode(raw, type=Session), revision
+        finally:
+            wipe(raw)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

@@ -197,7 +197,9 @@ class ModelOut(BaseModel):
     aliases: list[str]
     local: bool
     health: Literal["unknown", "healthy", "degraded", "unhealthy"]
-    stale: bool = Field(description="The last that is known: its vendor did not answer when it was asked for its models")
+    stale: bool = Field(
+        description="The last that is known: its vendor did not answer when it was asked for its models"
+    )
 
 
 class VendorOut(BaseModel):

@@ -10,11 +10,14 @@ class Secrets(Protocol):
         """Seal and store, and return the revision; with ``expected`` raises Conflict where it is another."""
         ...
 
-    async def get(self, secret_id: str, *, context: str) -> bytes:
-        """Return the plaintext; raises KeyError where there is none, SealBroken where it does not open."""
+    async def get(self, secret_id: str, *, context: str) -> bytearray:
+        """Return the plaintext, to be overwritten by whoever is done with it.
+
+        Raises KeyError where there is none, SealBroken where it does not open.
+        """
         ...
 
-    async def read(self, secret_id: str, *, context: str) -> tuple[bytes, int]:
+    async def read(self, secret_id: str, *, context: str) -> tuple[bytearray, int]:
         """Return the plaintext and its revision; raises as ``get``."""
         ...
 

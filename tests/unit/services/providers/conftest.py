@@ -45,13 +45,13 @@ class MemorySecrets:
         self.values[secret_id] = (plaintext, context)
         return 1
 
-    async def read(self, secret_id: str, *, context: str) -> tuple[bytes, int]:
+    async def read(self, secret_id: str, *, context: str) -> tuple[bytearray, int]:
         return await self.get(secret_id, context=context), 1
 
-    async def get(self, secret_id: str, *, context: str) -> bytes:
+    async def get(self, secret_id: str, *, context: str) -> bytearray:
         value, sealed_for = self.values[secret_id]
         assert context == sealed_for
-        return value
+        return bytearray(value)
 
     async def purge(self, secret_id: str) -> None:
         self.purged.append(secret_id)

@@ -155,7 +155,11 @@ async def test_a_model_can_be_given_a_name_that_nobody_else_has(house: Any) -> N
         await running.caught_up()
         await ask(running, "POST", "/models/refresh?provider=mine")
         target = {"model": "mine/m-7b"}
-        assert (await ask(running, "PUT", "/models/aliases/small", target)).json() == {"name": "small", **target, "listed": True}
+        assert (await ask(running, "PUT", "/models/aliases/small", target)).json() == {
+            "name": "small",
+            **target,
+            "listed": True,
+        }
         assert (await shown(running))["aliases"] == ["small"]
         assert (await ask(running, "PUT", "/models/aliases/small", {"model": "mine/other"})).status_code == 200
         assert (await shown(running))["aliases"] == []
