@@ -1,6 +1,7 @@
 """Files that are whole or not there: a new content replaces the old one in one step, writers take turns."""
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Generator
@@ -54,6 +55,15 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
+
+
+def sweep(path: Path) -> None:
+    """Remove what writers of ``path`` left beside it that were killed; hold its lock. Raises OSError."""
+    target = path.resolve()
+    left = re.compile(re.escape(f".{target.name}.") + "[a-z0-9_]{8}")
+    for found in target.parent.iterdir():
+        if left.fullmatch(found.name):
+            found.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ What is kept is a ring of one key, or, while the master key is rotated, of sever
 import asyncio
 import base64
 import binascii
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ import structlog
 from shared.kernel.errors import StartRefused
 from shared.kernel.secrets import KEY_BYTES
 from shared.runtime import os_keyring
-from shared.runtime.atomic_file import locked, write_atomically
+from shared.runtime.atomic_file import locked, sweep, write_atomically
 from shared.runtime.store_key import KEY_FILE
 
 VARIABLE: Final = "LOCALROUTER_MASTER_KEY"
@@ -128,6 +129,7 @@ def _in_file(path: Path) -> MasterKeys:
     def write(ring: Sequence[bytes], instead_of: Sequence[bytes]) -> None:
         try:
             with locked(path):
+                sweep(path)
                 if tuple(read()) != tuple(instead_of):
                     raise StartRefused(f"the master key of {path} was replaced by somebody else meanwhile")
                 text = _text(path)
@@ -138,6 +140,10 @@ def _in_file(path: Path) -> MasterKeys:
         except OSError as error:
             raise StartRefused(f"the master key in {path} cannot be replaced: {error.strerror}") from error
 
+    # one that was killed while it wrote leaves the keys of then in a file of their own
+    if path.exists():
+        with contextlib.suppress(OSError), locked(path):
+            sweep(path)
     return MasterKeys(read, write)
 
 
@@ -177,7 +183,9 @@ def _make(path: Path, environ: Mapping[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key, entry = os.urandom(KEY_BYTES).hex(), os.urandom(8).hex()
     in_keyring = os_keyring.usable(environ) and os_keyring.store(entry, key)
-    if not _create(path, f"{_POINTER}{entry}" if in_keyring else key):
+    with locked(path):
+        created = _create(path, f"{_POINTER}{entry}" if in_keyring else key)
+    if not created:
         if in_keyring:
             os_keyring.remove(entry)
     elif in_keyring:

@@ -15,7 +15,8 @@ from shared.log.nats import NatsLog
 from shared.log.port import SECRETS
 from shared.log.secrets import SecretStore
 from shared.runtime.master_key import load_master_keys
-from tests.support.apart import Apart, found_in
+from tests.support.apart import Apart
+from tests.support.leaks import found_in
 from tests.support.rotating import Load, ask, rotate
 from tests.support.system import System, Wall, until, wall
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.kernel.errors import StartRefused
-from shared.runtime.master_key import load_master_key
+from shared.runtime.master_key import load_master_key, load_master_keys
 
 KEY = bytes(range(32))
 
@@ -64,3 +64,14 @@ def test_a_lost_key_of_sealed_things_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(StartRefused, match="restore it"):
         load_master_key(tmp_path, {})
     assert not (tmp_path / "master.key").exists()
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    ring = load_master_keys(tmp_path, {}).ring()
+    left = tmp_path / ".master.key.a1b2c3_d"
+    others = [tmp_path / name for name in (".master.key.bak", ".master.keys.a1b2c3_d", "master.key.a1b2c3_d")]
+    for path in (left, *others):
+        path.write_text("f" * 64)
+    assert load_master_keys(tmp_path, {}).ring() == ring
+    assert not left.exists()
+    assert all(path.exists() for path in others)
