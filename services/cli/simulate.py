@@ -39,7 +39,10 @@ def simulate(
         print_table(columns, (_key(item) for item in found["keys"]))
     confidence: dict[str, Any] = found["confidence"]
     say(f"Tokens: {confidence['tokens']}.", style="dim")
-    say(f"Latency: {confidence['latency']}; unknown for {confidence['moved_without']} moved requests.", style="dim")
+    say(f"Latency: {confidence['latency']}.", style="dim")
+    by_answers, by_mean = confidence["moved_with_measured_distribution"], confidence["moved_with_measured_mean"]
+    counts = f"{by_answers} by its answers, {by_mean} by its mean, {confidence['moved_without']} unknown"
+    say(f"Of the moved requests {counts}.", style="dim")
 
 
 def _side(name: str, side: dict[str, Any]) -> list[Any]:

@@ -22,12 +22,12 @@ class RecordedTraffic:
     def __init__(self, log: EventLog) -> None:
         self._log = log
 
-    async def since(self, start: datetime, end: datetime, router: str) -> AsyncGenerator[list[UsageRecord], None]:
-        """Yield the records of a router's requests that came in [start, end), a message's at a time."""
+    async def since(self, start: datetime, end: datetime) -> AsyncGenerator[list[UsageRecord], None]:
+        """Yield the records of requests that came in [start, end), a message's at a time."""
         after = await self._before(start)
         async for message in self._log.read(LR_USAGE, after=after):
             records = await asyncio.to_thread(_records, message)
-            found = [record for record in records if record.router == router and start <= _moment(record) < end]
+            found = [record for record in records if start <= _moment(record) < end]
             if found:
                 yield found
             elif records and _moment(records[0]) > end + _LONGEST:

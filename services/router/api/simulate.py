@@ -22,7 +22,7 @@ _SPAN: Final = re.compile(r"(\d{1,4})([mhd])")
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _MOST_MOVES: Final = 100
 
-Since = Callable[[datetime, datetime, str], AsyncGenerator[list[UsageRecord], None]]
+Since = Callable[[datetime, datetime], AsyncGenerator[list[UsageRecord], None]]
 
 
 class SimulateIn(Shape):
@@ -32,7 +32,10 @@ class SimulateIn(Shape):
     configuration: RouterIn | None = Field(
         default=None, description="The other configuration; the router's own if none"
     )
-    last: Annotated[str, Field(pattern=r"^\d{1,4}[mhd]$", description="How far back: `90m`, `24h`, `7d`")] = "7d"
+    last: Annotated[
+        str,
+        Field(description="How far back: `90m`, `24h`, `7d`", json_schema_extra={"pattern": r"^\d{1,4}[mhd]$"}),
+    ] = "7d"
 
 
 class SideOut(BaseModel):
@@ -89,20 +92,24 @@ def add_simulate(app: FastAPI, routers: Routers, since: Since, clock: Clock) -> 
         end = clock.now().astimezone(UTC)
         start = end - _span(body.last)
         simulation = Simulation(
+            router.spec.slug,
             await asyncio.to_thread(routers.plan, router.id, router.spec),
             await asyncio.to_thread(routers.plan, router.id, routers.check(spec)),
             routers.world.speeds,
             {slug: provider_id for provider_id, slug in routers.world.providers.items()},
         )
-        async for records in since(start, end, router.spec.slug):
+        async for records in since(start, end):
             await asyncio.to_thread(simulation.take, records)
+        await asyncio.to_thread(simulation.finish)
         return _out(simulation, router.spec.slug, start, end)
 
 
 def _span(text: str) -> timedelta:
     found = _SPAN.fullmatch(text)
     if found is None or not int(found[1]):
-        raise Problem(422, "invalid_span", "last: a number of minutes, hours or days, as 90m, 24h, 7d")
+        raise Problem(
+            422, "invalid_span", f"last: {text!r}, a number of minutes, hours or days is allowed, as 90m, 24h, 7d"
+        )
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -121,9 +128,11 @@ def _out(simulation: Simulation, slug: str, start: datetime, end: datetime) -> S
         skipped=dict(simulation.skipped),
         confidence={
             "tokens": "as recorded: another model would have written other answers",
-            "latency": "as recorded where the model stays, else estimated from its measured speed",
-            "moved_with_measured_speed": simulation.measured,
-            "moved_without": simulation.moved - simulation.measured,
+            "latency": "as recorded where the model stays, else an estimate: as one of the model's own answers took,"
+            " or by its mean speed",
+            "moved_with_measured_distribution": simulation.estimated["distribution"],
+            "moved_with_measured_mean": simulation.estimated["mean"],
+            "moved_without": simulation.moved - simulation.estimated.total(),
         },
     )
 

@@ -6,10 +6,11 @@ configuration's; a provider that was out when a request came is out in both. Tok
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from statistics import quantiles
 from typing import Final
 
+from services.router.domain.paces import Paces
 from shared.contracts.plan import Candidate, Plan
 from shared.contracts.pricing import price
 from shared.contracts.speed import Speed
@@ -54,32 +55,66 @@ class ByKey:
     after: Side = field(default_factory=Side)
 
 
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """An answer whose time is estimated once all records are in."""
+
+    sides: tuple[Side, ...]
+    model: str
+    output_tokens: int
+    request_id: str
+    moved: bool
+
+
 @dataclass(slots=True)
 class Simulation:
-    """Fed with records one by one, in any order."""
+    """Fed with the records of all routers one by one, in any order, and then finished."""
 
+    router: str
+    """The slug of the one whose traffic it is."""
     before_plan: Plan
     after_plan: Plan
-    speeds: Mapping[str, Speed]
+    speeds: InitVar[Mapping[str, Speed]]
     provider_ids: Mapping[str, str]
     """By slug."""
     requests: int = 0
     moved: int = 0
-    measured: int = 0
-    """Moved requests whose new model's speed is known: the others count in no latency."""
+    estimated: Counter[str] = field(default_factory=Counter[str])
+    """Moved requests by what says how long they would have taken; the others count in no latency."""
     before: Side = field(default_factory=Side)
     after: Side = field(default_factory=Side)
     moves: Counter[tuple[str | None, str | None]] = field(default_factory=Counter[tuple[str | None, str | None]])
     keys: dict[str, ByKey] = field(default_factory=dict[str, ByKey])
     skipped: Counter[str] = field(default_factory=Counter[str])
+    _paces: Paces = field(init=False)
+    _later: list[_Later] = field(default_factory=list[_Later])
+
+    def __post_init__(self, speeds: Mapping[str, Speed]) -> None:
+        self._paces = Paces(speeds)
 
     def take(self, records: Iterable[UsageRecord]) -> None:
-        """Take records of the router's requests; of those that never came to a choice only the number is kept."""
+        """Take records; those of other routers say how quick models are, and of requests that never came to a choice
+        only the number is kept."""
         for record in records:
+            self._paces.take(record)
+            if record.router != self.router:
+                continue
             if record.plan_hash is None:
                 self.skipped["refused before a model was chosen"] += 1
             else:
                 self._take(record)
+
+    def finish(self) -> None:
+        """Estimate what is not as recorded."""
+        for item in self._later:
+            estimate = self._paces.estimate(item.model, item.output_tokens, item.request_id)
+            if estimate is None:
+                continue
+            if item.moved:
+                self.estimated[estimate.by] += 1
+            for side in item.sides:
+                _note_latency(side, estimate.latency_ms)
+        self._later.clear()
 
     def _take(self, record: UsageRecord) -> None:
         before, after = self._choice(self.before_plan, record), self._choice(self.after_plan, record)
@@ -92,13 +127,20 @@ class Simulation:
             self.moved += 1
             key.moved += 1
             self.moves[first.model if first else None, then.model if then else None] += 1
-        for side in (self.before, key.before):
-            _add(side, first, record, self._latency(first, record))
-        latency = self._latency(then, record)
-        if moved and latency is not None:
-            self.measured += 1
-        for side in (self.after, key.after):
-            _add(side, then, record, latency)
+        self._add((self.before, key.before), first, record, moved=False)
+        self._add((self.after, key.after), then, record, moved=moved)
+
+    def _add(self, sides: tuple[Side, ...], candidate: Candidate | None, record: UsageRecord, *, moved: bool) -> None:
+        """Note what the request comes to at a candidate; its time as recorded where this very model answered."""
+        for side in sides:
+            _add_cost(side, candidate, record)
+        if candidate is None or record.status != _ANSWERED:
+            return
+        if candidate.model == record.model:
+            for side in sides:
+                _note_latency(side, record.duration_ms)
+        elif len(self._later) < MOST_LATENCIES:
+            self._later.append(_Later(sides, candidate.model, record.tokens.output, record.id, moved))
 
     def _choice(self, plan: Plan, record: UsageRecord) -> Choice:
         out = {self.provider_ids.get(item.provider, ""): item for item in record.excluded if item.cause in _OUT}
@@ -112,23 +154,12 @@ class Simulation:
             held=record.held if plan.affinity else None,
         )
 
-    def _latency(self, candidate: Candidate | None, record: UsageRecord) -> float | None:
-        """Return milliseconds: as recorded where this very model answered, else estimated from its measured speed."""
-        if candidate is None or record.status != _ANSWERED:
-            return None
-        if candidate.model == record.model:
-            return record.duration_ms
-        speed = self.speeds.get(candidate.model)
-        if speed is None or not speed.tokens_per_s:
-            return None
-        return (speed.ttft_ms or 0.0) + 1_000 * record.tokens.output / speed.tokens_per_s
-
 
 def _first(choice: Choice) -> Candidate | None:
     return choice.order[0] if choice.order else None
 
 
-def _add(side: Side, candidate: Candidate | None, record: UsageRecord, latency_ms: float | None) -> None:
+def _add_cost(side: Side, candidate: Candidate | None, record: UsageRecord) -> None:
     if candidate is None:
         side.refused += 1
         return
@@ -137,7 +168,10 @@ def _add(side: Side, candidate: Candidate | None, record: UsageRecord, latency_m
         side.unpriced += 1
     else:
         side.cost += cost
-    if latency_ms is not None and len(side.latencies_ms) < MOST_LATENCIES:
+
+
+def _note_latency(side: Side, latency_ms: float) -> None:
+    if len(side.latencies_ms) < MOST_LATENCIES:
         side.latencies_ms.append(latency_ms)
 
 

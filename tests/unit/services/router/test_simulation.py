@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.router.domain.paces import MOST_SAMPLES, Paces
 from services.router.domain.simulation import Simulation
 from services.router.domain.strategies import STRATEGIES
 from shared.contracts.catalog import Model, Prices
@@ -42,8 +43,9 @@ def record(number: int = 1, model: str = "a/1", **fields: Any) -> UsageRecord:
 
 def simulated(before: Plan, after: Plan, *records: UsageRecord) -> Simulation:
     speeds = {"b/1": Speed(ttft_ms=100.0, tokens_per_s=1_000_000.0, samples=9)}
-    simulation = Simulation(before, after, speeds, {"a": "id-a", "b": "id-b", "c": "id-c"})
+    simulation = Simulation("minimum-cost", before, after, speeds, {"a": "id-a", "b": "id-b", "c": "id-c"})
     simulation.take(records)
+    simulation.finish()
     return simulation
 
 
@@ -60,13 +62,49 @@ def test_another_order_moves_requests_and_prices_them_there():
     assert (found.moved, dict(found.moves)) == (2, {("a/1", "b/1"): 2})
     assert (found.before.cost, found.after.cost) == (4 * USD, 20 * USD)
     assert found.after.latencies_ms == [1_100.0, 1_100.0]
-    assert found.measured == 2
+    assert found.estimated == {"mean": 2}
     assert found.keys["editor"].moved == 2
+
+
+def test_how_long_a_moved_request_would_have_taken_is_drawn_from_the_new_models_own_answers():
+    own, other = plan(BY_COST, CHEAP, DEAR), plan(by_hand("b/1"), CHEAP, DEAR)
+    asked = [record(number) for number in range(200)]
+    quick = [
+        record(1_000 + number, "b/1", router="another", duration_ms=400.0 if number % 4 else 4_000.0)
+        for number in range(100)
+    ]
+    found = simulated(own, other, *quick, *asked)
+    assert (found.requests, found.moved, found.estimated) == (200, 200, {"distribution": 200})
+    assert set(found.after.latencies_ms) == {400.0, 4_000.0}
+    slow = found.after.latencies_ms.count(4_000.0) / 200
+    assert 0.15 < slow < 0.35, "in the share in which they were"
+    again = simulated(own, other, *asked, *quick)
+    assert again.after.latencies_ms == found.after.latencies_ms, "whatever the order, the same"
+
+
+def test_an_answer_after_failures_or_of_nothing_says_nothing_of_a_models_pace():
+    paces = Paces({})
+    twice = usage_record(1, attempt("a/1", "timeout"), attempt("b/1", tokens=Tokens(output=9)), duration_ms=900.0)
+    for item in (twice, record(2, "b/1", tokens=Tokens()), record(3, "b/1", status="failed")):
+        paces.take(item)
+    assert paces.samples == {}
+    paces.take(record(4, "b/1", stream=True, ttft_ms=100.0, duration_ms=1_100.0))
+    assert paces.samples == {"b/1": [(100.0, 0.001)]}
+    assert paces.estimate("b/1", 5, "x") is None, "one answer is no distribution"
+
+
+def test_of_very_many_answers_a_bounded_sample_is_kept_in_which_late_ones_are_too():
+    paces = Paces({})
+    for number in range(MOST_SAMPLES * 3):
+        paces.take(record(number, "b/1", duration_ms=float(number)))
+    kept = [each for _, each in paces.samples["b/1"]]
+    assert len(kept) == MOST_SAMPLES
+    assert sum(1 for each in kept if each * 1_000_000 >= MOST_SAMPLES * 2) > MOST_SAMPLES / 5
 
 
 def test_what_has_no_price_or_no_speed_is_counted_and_not_guessed():
     found = simulated(plan(BY_COST, CHEAP), plan(by_hand("c/1"), UNPRICED), record())
-    assert (found.after.cost, found.after.unpriced, found.after.latencies_ms, found.measured) == (0, 1, [], 0)
+    assert (found.after.cost, found.after.unpriced, found.after.latencies_ms, found.estimated) == (0, 1, [], {})
 
 
 def test_a_request_that_no_model_could_take_is_refused():
