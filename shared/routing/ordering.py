@@ -168,5 +168,6 @@ def _equals(places: list[int], ranking: Ranking, tolerance: float) -> list[list[
             tier, limit = tiers[place], value + abs(value) * tolerance
     for band in bands:
         if len(band) > 1:
-            band.sort(key=lambda place: (then[place], came[place]))
+            band.sort(key=came.__getitem__)
+            band.sort(key=then.__getitem__)
     return bands

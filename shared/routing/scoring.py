@@ -11,7 +11,7 @@ from shared.contracts.catalog import Model
 from shared.contracts.speed import Mix, Speed
 
 
-class Score(msgspec.Struct, frozen=True):
+class Score(msgspec.Struct, frozen=True, gc=False):
     """A model's place by one strategy: smaller is better; models of different tiers are never a tie."""
 
     value: float

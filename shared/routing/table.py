@@ -39,15 +39,38 @@ class ModelTable:
     models: list[Model]
     by_mix: Container[str] | None = None
     """The strategies that read a router's own mix of tokens, so that their rankings are its own; None: any may."""
-    _speeds: Mapping[str, Speed] | None = None
-    _rankings: dict[str, Ranking] = field(default_factory=dict[str, Ranking])
+    speeds: Mapping[str, Speed] | None = None
+    rankings: dict[str, Ranking] = field(default_factory=dict[str, Ranking])
+    _earlier: "tuple[list[int | None], dict[str, Ranking]] | None" = None
+    """Where models stood in an earlier table, and its rankings."""
 
     @staticmethod
-    def of(models: "Iterable[Model] | ModelTable", by_mix: Container[str] | None = None) -> "ModelTable":
-        """Return a table of ``models``, in whatever order they come."""
+    def of(
+        models: "Iterable[Model] | ModelTable",
+        by_mix: Container[str] | None = None,
+        before: "ModelTable | None" = None,
+    ) -> "ModelTable":
+        """Return a table of ``models``, in whatever order they come; what ``before`` knows of the same ones is kept."""
         if isinstance(models, ModelTable):
             return models
-        return ModelTable(sorted(models, key=_id), by_mix)
+        table = ModelTable(sorted(models, key=_id), by_mix)
+        if before is not None:
+            table.take_over(before)
+        return table
+
+    def take_over(self, before: "ModelTable") -> None:
+        """Take abilities and scores of models that are the very same: most catalogs stay when one is refreshed."""
+        places = [before.places.get(model.id) for model in self.models]
+        same = [
+            place if place is not None and before.models[place] is model else None
+            for place, model in zip(places, self.models, strict=True)
+        ]
+        self.abilities = [
+            _abilities(model) if place is None else before.abilities[place]
+            for place, model in zip(same, self.models, strict=True)
+        ]
+        self.speeds = before.speeds
+        self._earlier = same, dict(before.rankings)
 
     @cached_property
     def abilities(self) -> list[int]:
@@ -61,16 +84,21 @@ class ModelTable:
 
     def ranking(self, name: str, scorer: Scorer, evidence: Evidence, places: Sequence[int]) -> Ranking:
         """Return the ranking by the strategy ``name`` of the models at ``places``; of all, where they are many."""
-        if self._speeds is not evidence.speeds:
-            self._speeds, self._rankings = evidence.speeds, {}
+        if self.speeds is not evidence.speeds:
+            self.speeds, self.rankings, self._earlier = evidence.speeds, {}, None
         everybodys = self._is_everybodys(name, evidence.mix)
-        if everybodys and name in self._rankings:
-            return self._rankings[name]
+        if everybodys and name in self.rankings:
+            return self.rankings[name]
         if len(places) * _FEW < len(self.models):
-            return _ranked(self.models, scorer, evidence, places)
-        ranking = _ranked(self.models, scorer, evidence, range(len(self.models)))
+            return _ranked(_scored(self.models, scorer, evidence, places), places)
+        everywhere = range(len(self.models))
+        if everybodys and self._earlier is not None and name in self._earlier[1]:
+            same, earlier = self._earlier[0], self._earlier[1].pop(name)
+            ranking = _ranked(_scored(self.models, scorer, evidence, everywhere, (same, earlier)), everywhere)
+        else:
+            ranking = _ranked(_scored(self.models, scorer, evidence, everywhere), everywhere)
         if everybodys:
-            self._rankings[name] = ranking
+            self.rankings[name] = ranking
         return ranking
 
     def _is_everybodys(self, name: str, mix: Mix | None) -> bool:
@@ -78,12 +106,34 @@ class ModelTable:
         return mix is None or (self.by_mix is not None and name not in self.by_mix)
 
 
-def _ranked(models: Sequence[Model], scorer: Scorer, evidence: Evidence, places: Sequence[int]) -> Ranking:
+_Scores = tuple[list[int], list[float], list[float]]
+"""Tiers, values, and what tells apart besides."""
+
+
+def _scored(
+    models: Sequence[Model],
+    scorer: Scorer,
+    evidence: Evidence,
+    places: Sequence[int],
+    earlier: tuple[list[int | None], Ranking] | None = None,
+) -> _Scores:
     count = len(models)
     tiers, values, thens = [0] * count, [0.0] * count, [0.0] * count
+    if earlier is not None:
+        was_at, known = earlier
+        for place, was in enumerate(was_at):
+            if was is not None:
+                tiers[place], values[place], thens[place] = known.tiers[was], known.values[was], known.then[was]
+        places = [place for place, was in enumerate(was_at) if was is None]
     for place in places:
         score = scorer(models[place], evidence)
         tiers[place], values[place], thens[place] = score.tier, score.value, score.then
+    return tiers, values, thens
+
+
+def _ranked(scores: _Scores, places: Sequence[int]) -> Ranking:
+    tiers, values, thens = scores
+    count = len(tiers)
     # one sort a key, the last one first: numbers of one kind are compared far more quickly than tuples
     order = sorted(places, key=thens.__getitem__)
     order.sort(key=values.__getitem__)

@@ -168,7 +168,7 @@ class Compiler:
         """Return all models; the table of the round before where none changed since."""
         inputs, last = self._world.inputs(0), self._catalog
         if last is None or last.inputs["lr_catalog"] != inputs["lr_catalog"]:
-            last = _Catalog(ModelTable.of(self._world.models(), BY_MIX), inputs)
+            last = _Catalog(ModelTable.of(self._world.models(), BY_MIX, last and last.table), inputs)
         self._catalog = catalog = _Catalog(last.table, inputs)
         return catalog
 

@@ -41,11 +41,12 @@ def effective_usd(prices: Prices, mix: Mix) -> float:
     if total <= 0:
         return 0.0
     rates = rates_of(prices, round(mix.input + mix.cached + mix.cache_write)) if prices.tiers else prices
-    cached = rates.input if rates.cached is None else rates.cached
-    cache_write = rates.input if rates.cache_write is None else rates.cache_write
-    of_tokens = mix.input * rates.input + mix.cached * cached + mix.cache_write * cache_write
-    pico = (of_tokens + mix.output * rates.output + 1_000_000 * prices.request) / total
-    return int(pico / 1_000 + 0.5) / 1e9  # to the nano-dollar: what is less is noise of the arithmetic
+    pico = mix.input * rates.input + mix.output * rates.output + 1_000_000 * prices.request
+    if mix.cached:
+        pico += mix.cached * (rates.input if rates.cached is None else rates.cached)
+    if mix.cache_write:
+        pico += mix.cache_write * (rates.input if rates.cache_write is None else rates.cache_write)
+    return int(pico / total / 1_000 + 0.5) / 1e9  # to the nano-dollar: what is less is noise of the arithmetic
 
 
 def _in_words(usd: float, mix: Mix) -> str:

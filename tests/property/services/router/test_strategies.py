@@ -172,6 +172,19 @@ def test_what_a_table_keeps_for_others_changes_no_plan(
         assert compiled(order, table, own) == compiled(order, catalog, own)
 
 
+@given(st.lists(st.tuples(compositions, catalogs), max_size=4), catalogs, evidences)
+def test_what_a_table_takes_over_from_an_earlier_one_changes_no_plan(
+    steps: list[tuple[Sequence[Strategy], list[Model]]], catalog: list[Model], evidence: Evidence
+):
+    table = ModelTable.of(catalog, BY_MIX)
+    for order, others in steps:
+        assert compiled(order, table, evidence) == compiled(order, catalog, evidence)
+        kept = {item.id: item for item in catalog[::2]}  # the very same ones, beside new ones and changed ones
+        catalog = list({**{item.id: item for item in others}, **kept}.values())
+        table = ModelTable.of(catalog, BY_MIX, table)
+        assert compiled(order, table, evidence) == compiled(order, catalog, evidence)
+
+
 healths = st.dictionaries(
     st.sampled_from(PROVIDERS),
     st.builds(
