@@ -40,18 +40,20 @@ def compile_plan(
     table = ModelTable.of(models)
     selected = _filtered(table, _selected(table, spec.models, omitted), spec.filters, omitted)
     if isinstance(spec.order, ManualOrder):
-        kept = _by_hand(table, selected, spec.order, omitted)
-        arranged = Arranged(kept, _placed_by_hand)
+        kept = [(place, 0) for place in _by_hand(table, selected, spec.order, omitted)]
+        arranged = Arranged(iter(()), _placed_by_hand)
     else:
-        arranged = by_strategies(table, selected, spec.order.strategies, strategies, evidence)
-        kept = _cut_to_size(table, arranged.places, omitted)
+        cut = _Cut(table)
+        arranged = by_strategies(table, selected, spec.order.strategies, strategies, evidence, cut.wants)
+        kept = [(place, number) for number, band in enumerate(arranged.bands) for place in band if cut.keeps(place)]
+        omitted.add_all("beyond_limit", cut.examples, len(selected) - len(kept))
     return _sealed(
         Plan(
             router_id=router_id,
             slug=spec.slug,
             candidates=tuple(
-                _candidate(arranged, evidence, number, place, table.models[place])
-                for number, place in enumerate(kept, 1)
+                _candidate(arranged, evidence, number, band, table.models[place])
+                for number, (place, band) in enumerate(kept, 1)
             ),
             left_out=omitted.summary(),
             fallback=spec.fallback,
@@ -63,14 +65,14 @@ def compile_plan(
     )
 
 
-def _candidate(arranged: Arranged, evidence: Evidence, number: int, place: int, model: Model) -> Candidate:
+def _candidate(arranged: Arranged, evidence: Evidence, number: int, band: int, model: Model) -> Candidate:
     found = candidate_of(model, arranged.explain(number, model))
     begins = begins_s(evidence.speeds.get(model.id))
     if begins is not None:
         found = msgspec.structs.replace(found, ttft_s=begins)
     if not arranged.spread:
         return found
-    return msgspec.structs.replace(found, band=arranged.bands[place], weight=arranged.weigh(model.id))
+    return msgspec.structs.replace(found, band=band, weight=arranged.weigh(model.id))
 
 
 def begins_s(speed: Speed | None) -> int | None:
@@ -206,39 +208,54 @@ def _placed_by_hand(place: int, _: Model) -> tuple[Reason, ...]:
     return (Reason("manual", place, f"place {place} by hand"),)
 
 
-def _cut_to_size(table: ModelTable, ordered: list[int], omitted: _Omitted) -> list[int]:
-    """Return the models that are among the first of those that can do as much, for some set of needs.
+class _Cut:
+    """Keeps, of models in their order, those that are among the first who can do as much, for some set of needs.
 
     A model is kept while fewer than ``_BEST`` kept ones can do all that it can. So for whatever needs, the best of
     all models that meet them are in the plan: were one of those left out, enough models before it could do as much.
     After them, up to ``MAX_CANDIDATES``, come only models of providers with next to none among them: were all the best
     one provider's, nobody would be left when it is away.
     """
-    abilities, models = table.abilities, table.models
-    kept: list[int] = []
-    beyond: list[int] = []
-    counts: dict[int, int] = {}
-    of: dict[int, Counter[str]] = {}
-    full: set[int] = set()
-    for place in ordered:
-        bits = abilities[place]
-        if bits in full:
-            beyond.append(place)
-            continue
-        provider = models[place].provider_id
+
+    def __init__(self, table: ModelTable) -> None:
+        self.examples: list[str] = []
+        """The first of those that are not kept."""
+        self._table = table
+        self._kept: list[int] = []
+        self._counts: dict[int, int] = {}
+        self._of: dict[int, Counter[str]] = {}
+        self._full: set[int] = set()
+        """Abilities of which no model will be kept any more."""
+
+    def wants(self, place: int) -> bool:
+        """Whether the model at ``place`` may still be kept."""
+        if self._table.abilities[place] not in self._full:
+            return True
+        self._leave_out(place)
+        return False
+
+    def keeps(self, place: int) -> bool:
+        """Whether the model at ``place``, the next in order, is kept."""
+        if not self.wants(place):
+            return False
+        table, counts, of = self._table, self._counts, self._of
+        bits, provider = table.abilities[place], table.models[place].provider_id
         if bits not in counts:
-            able = [other for other in kept if abilities[other] & bits == bits]
+            able = [other for other in self._kept if table.abilities[other] & bits == bits]
             counts[bits] = len(able)
-            of[bits] = Counter(models[other].provider_id for other in able)
+            of[bits] = Counter(table.models[other].provider_id for other in able)
         if counts[bits] >= _BEST and (counts[bits] >= MAX_CANDIDATES or of[bits][provider] >= _OF_ANOTHER):
-            beyond.append(place)
-            continue
-        kept.append(place)
+            self._leave_out(place)
+            return False
+        self._kept.append(place)
         for known in counts:
             if bits & known == known:
                 counts[known] += 1
                 of[known][provider] += 1
                 if counts[known] >= MAX_CANDIDATES:
-                    full.add(known)
-    omitted.add_all("beyond_limit", [models[place].id for place in beyond[:EXAMPLES]], len(beyond))
-    return kept
+                    self._full.add(known)
+        return True
+
+    def _leave_out(self, place: int) -> None:
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(self._table.models[place].id)

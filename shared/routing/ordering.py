@@ -1,8 +1,8 @@
 """In which order models stand by a composition of strategies, and why: bands of equals, told apart one by one."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Final, Literal
@@ -32,10 +32,10 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
 class Arranged:
     """Models in the order of their plan, by their places in the table, and what there is to say of each."""
 
-    places: list[int]
+    bands: Iterator[list[int]]
+    """Equals until a request decides, the best first; put in order as they are asked for."""
     explain: Callable[[int, Model], tuple[Reason, ...]]
     spread: Literal["", "weighted", "least_busy"] = ""
-    bands: Mapping[int, int] = field(default_factory=dict[int, int])
     weigh: Callable[[str], float] = lambda _id: 1.0
     """Return a model's share of its band's requests."""
 
@@ -46,8 +46,12 @@ def by_strategies(
     order: Sequence[Strategy],
     strategies: Mapping[str, Scorer],
     evidence: Evidence,
+    wanted: Callable[[int], bool] = lambda _place: True,
 ) -> Arranged:
-    """Order by all strategies; what stands before one that each request decides anew makes the bands it decides in."""
+    """Order by all strategies; what stands before one that each request decides anew makes the bands it decides in.
+
+    Models that are not ``wanted`` any more when their turn comes are left out, and cost no further comparison.
+    """
     before: list[_Level] = []
     after: list[_Level] = []
     spread: Strategy | None = None
@@ -59,16 +63,14 @@ def by_strategies(
         level = _Level(strategy, scorer, evidence, table.ranking(strategy.name, scorer, evidence, places))
         (before if spread is None else after).append(level)
     explain = partial(_reasons, [*before, *after])
-    equals = _bands(places, before)
+    equals = _bands(places, before, wanted)
     if spread is None:
-        return Arranged([place for band in equals for place in band], explain)
+        return Arranged(equals, explain)
     weigh = _weights(spread.weights)
-    arranged = [_heaviest_first(table, _in_order(band, after), weigh, spread) for band in equals]
     return Arranged(
-        [place for band in arranged for place in band],
+        (_heaviest_first(table, _in_order(band, after, wanted), weigh, spread) for band in equals),
         partial(_reasons_and_spread, explain, spread, weigh),
         spread="weighted" if spread.name == "weighted" else "least_busy",
-        bands={place: number for number, band in enumerate(arranged) for place in band},
         weigh=weigh,
     )
 
@@ -123,26 +125,27 @@ def _scorer(strategy: Strategy, strategies: Mapping[str, Scorer]) -> Scorer:
     return scorer
 
 
-def _in_order(places: list[int], levels: Sequence[_Level]) -> list[int]:
+def _in_order(places: list[int], levels: Sequence[_Level], wanted: Callable[[int], bool]) -> list[int]:
     """Return ``places`` ordered by the first strategy, and each band of equals by the strategies after it."""
-    return [place for band in _bands(places, levels) for place in band]
+    return [place for band in _bands(places, levels, wanted) for place in band]
 
 
-def _bands(places: list[int], levels: Sequence[_Level]) -> list[list[int]]:
-    """Return ``places`` in bands that all the strategies of ``levels`` together cannot tell apart, the best first.
+def _bands(places: list[int], levels: Sequence[_Level], wanted: Callable[[int], bool]) -> Iterator[list[int]]:
+    """Yield ``places`` in bands that all the strategies of ``levels`` together cannot tell apart, the best first.
 
     Bands do not overlap and the order is total; models that nothing tells apart keep the order in which they came.
     """
     if not levels or len(places) < 2:
-        return [places] if places else []
+        if places:
+            yield places
+        return
     level, rest = levels[0], levels[1:]
-    arranged: list[list[int]] = []
-    for band in _equals(places, level.ranking, level.strategy.tolerance):
-        if len(band) == 1:
-            arranged.append(band)
-        else:
-            arranged += _bands(band, rest)
-    return arranged
+    for equals in _equals(places, level.ranking, level.strategy.tolerance):
+        band = [place for place in equals if wanted(place)]
+        if len(band) > 1 and rest:
+            yield from _bands(band, rest, wanted)
+        elif band:
+            yield band
 
 
 def _equals(places: list[int], ranking: Ranking, tolerance: float) -> list[list[int]]:
