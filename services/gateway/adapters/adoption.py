@@ -66,9 +66,9 @@ class Adoption:
         try:
             while journal.waiting_bytes():  # noqa: ASYNC110  the outbox says nothing when it is done
                 await asyncio.sleep(_LOOK_S)
-            self._done[folder] = _look_of(folder)
         finally:
             await outbox.stop()
+        self._done[folder] = _look_of(folder)
 
 
 def _look_of(folder: Path) -> dict[str, int]:

@@ -159,13 +159,12 @@ class Journal:
             self._unwritten.append((request, record))
             self._unwritten_bytes += len(record)
 
-    def try_again(self) -> bool:
-        """Write what found no room, and return whether there is some by now."""
+    def try_again(self) -> None:
+        """Write what found no room, if there is some by now."""
         with contextlib.suppress(OSError):
             self._settle()
             if shutil.disk_usage(self.folder).free > _ROOM:
                 self.problem = None
-        return self.problem is None
 
     def _settle(self) -> None:
         while self._unwritten:

@@ -1,7 +1,6 @@
 """Ships the journal's records to the usage log in envelopes, in order, until each is acknowledged."""
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +15,8 @@ MAX_RECORDS: Final = 256
 MAX_BYTES: Final = 512 * 1024
 INTERVAL_S: Final = 0.05
 RETRY_S: Final = 1.0
+STOP_S: Final = 5.0
+"""How long the log may take to have the rest."""
 
 log = structlog.get_logger("gateway")
 
@@ -58,10 +59,15 @@ class Outbox:
         """Ship what is there, as far as the log answers, and close the journal."""
         self._stopping = True
         self._wanted.set()
-        if self._task is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._task, 5.0)
-        self._journal.close()
+        try:
+            if self._task is not None:
+                # not wait_for, which on Python 3.11 may lose that this itself is cancelled
+                await asyncio.wait({self._task}, timeout=STOP_S)
+        finally:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.gather(self._task, return_exceptions=True)
+            self._journal.close()
 
     async def _run(self) -> None:
         while True:
@@ -69,10 +75,11 @@ class Outbox:
             self._wanted.clear()
             if not self._stopping:
                 await asyncio.sleep(INTERVAL_S)
+            if self._journal.problem is not None:
+                self._journal.try_again()
             try:
                 await asyncio.to_thread(self._journal.sync)
                 await self._ship()
-                await self._until_there_is_room()
             except (LogUnavailable, OutcomeUnknown, OSError) as error:
                 if self._stopping:
                     return
@@ -81,14 +88,9 @@ class Outbox:
                 await asyncio.sleep(RETRY_S)
             if self._stopping:
                 return
-
-    async def _until_there_is_room(self) -> None:
-        """Have what found no room on the disk written; its turn comes again while there is none."""
-        if self._journal.problem is None:
-            return
-        self._wanted.set()
-        if not self._journal.try_again() and not self._stopping:
-            await asyncio.sleep(RETRY_S)
+            if self._journal.problem is not None:
+                self._wanted.set()
+                await asyncio.sleep(RETRY_S)
 
     async def _ship(self) -> None:
         """Ship what the journal holds now; what comes meanwhile waits, or each envelope would hold one record."""
