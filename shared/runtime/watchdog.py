@@ -36,6 +36,10 @@ class Watchdog:
         """Let awaits be, until armed again."""
         self._at = math.inf
 
+    def now(self) -> float:
+        """Return the time on the clock that it is armed by, in seconds."""
+        return self._loop.time()
+
     def expired(self) -> bool:
         """Whether the cancellation just caught was this watchdog's alone; then it is taken back."""
         if not self._expired:
