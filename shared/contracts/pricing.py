@@ -15,6 +15,8 @@ def price(tokens: Tokens, prices: Prices, at: datetime | None = None) -> int:
     if tokens.source == "none":
         return 0
     rates = rates_of(prices, tokens.input + tokens.cached + tokens.cache_write, at)
+    if not (tokens.cached or tokens.cache_write or tokens.audio_input or tokens.audio_output or tokens.reasoning):
+        return prices.request + token_cost((tokens.input, rates.input), (tokens.output, rates.output))
     cached = _or(rates.cached, rates.input)
     cache_write = _or(rates.cache_write, rates.input)
     # a vendor that counts a part larger than its whole is billed for the whole

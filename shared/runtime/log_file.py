@@ -25,6 +25,10 @@ class Line(NamedTuple):
     human: str | None = None
 
 
+MakesLine = Callable[[], Line]
+"""Makes a line once it is written, in the writer's thread; it never raises."""
+
+
 class RotatingFile:
     """``<path>``, then ``<path>.1`` … ``<path>.<backups>``, the largest number the oldest.
 
@@ -105,7 +109,7 @@ class LogWriter:
         """``file`` None: only the terminal; ``lost``: makes the line that says how many were dropped and why."""
         self._file = file
         self._lost = lost
-        self._waiting: queue.SimpleQueue[Line | threading.Event] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Line | MakesLine | threading.Event] = queue.SimpleQueue()
         self._counting = threading.Lock()
         self._dropped = 0
         self._why = ""
@@ -115,8 +119,8 @@ class LogWriter:
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
-    def put(self, line: Line) -> None:
-        """Take a line; one that finds the queue full is dropped and counted."""
+    def put(self, line: Line | MakesLine) -> None:
+        """Take a line, or what makes it; one that finds the queue full is dropped and counted."""
         if self._waiting.qsize() < MAX_WAITING:
             self._waiting.put(line)
         else:
@@ -146,22 +150,22 @@ class LogWriter:
             self._hurry.clear()
             self._write_batch(first)
 
-    def _write_batch(self, first: Line | threading.Event) -> None:
+    def _write_batch(self, first: Line | MakesLine | threading.Event) -> None:
         lines: list[Line] = []
         flushed: list[threading.Event] = []
         items = itertools.chain((first,), self._waiting_now())
         for item in itertools.islice(items, MAX_WAITING):
-            if isinstance(item, Line):
-                lines.append(item)
-            else:
+            if isinstance(item, threading.Event):
                 flushed.append(item)
+            else:
+                lines.append(item if isinstance(item, Line) else item())
         with self._counting:
             dropped, self._dropped = self._dropped, 0
         self._append(lines, dropped)
         for event in flushed:
             event.set()
 
-    def _waiting_now(self) -> Iterator[Line | threading.Event]:
+    def _waiting_now(self) -> Iterator[Line | MakesLine | threading.Event]:
         with suppress(queue.Empty):
             while True:
                 yield self._waiting.get_nowait()

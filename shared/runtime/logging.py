@@ -1,6 +1,7 @@
 """What the program says about itself: events as JSON lines in a file, warnings for people, credentials in neither.
 
-Lines are encoded where they are logged (their values may change a moment later) and written by another thread.
+Lines are written by a thread of their own. It encodes them, too, where nothing in an event can change any more (texts,
+numbers): the line of an attempt is then no part of the time a client waits. Others are encoded where they are logged.
 """
 
 import atexit
@@ -8,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -37,6 +38,8 @@ _SECRET_NAMES: Final = frozenset(
 )
 _OWN_NAMES: Final = frozenset({"time", "level", "service", "logger", "exception"})
 _NUMBERS: Final = frozenset({int, float, bool, type(None)})
+_FIXED: Final = _NUMBERS | {str}
+"""Types of values that stay what they are."""
 _OF_IDS: Final = "0123456789abcdef-"
 _ANY_ID: Final = "00000000-0000"
 _SHORT: Final = 128
@@ -108,7 +111,11 @@ class Logging:
 
     def emit(self, room: str, level: str, event: str, values: MutableMapping[str, Any]) -> None:
         """Log one event."""
-        self._writer.put(self._encoder.line(room, level, event, values))
+        later = level not in _FOR_PEOPLE and "exc_info" not in values
+        if later and _FIXED.issuperset(map(type, values.values())):
+            self._writer.put(partial(self._encoder.line, room, level, event, values, time.time_ns()))
+        else:
+            self._writer.put(self._encoder.line(room, level, event, values, time.time_ns()))
 
     def _bound_at(self, level: Level) -> type[Any]:
         """Return structlog's logger for ``level``, which hands its events to this logging without a chain between."""
@@ -127,7 +134,8 @@ class Logging:
         return Bound
 
     def _lost(self, count: int, why: str) -> Line:
-        return self._encoder.line("log", "warning", "log lines dropped", {"count": count, "why": why})
+        values: dict[str, Any] = {"count": count, "why": why}
+        return self._encoder.line("log", "warning", "log lines dropped", values, time.time_ns())
 
 
 class _Room:
@@ -163,22 +171,20 @@ class _Encoder:
         self._service = service
         self._for_people = _FOR_PEOPLE if for_people else frozenset[str]()
         self._json = msgspec.json.Encoder(enc_hook=_cut)
-        self._second = 0
-        self._second_text = ""
 
-    def line(self, room: str, level: str, event: str, values: MutableMapping[str, Any]) -> Line:
-        """Return the entry for one event; never raises, whatever the values are."""
+    def line(self, room: str, level: str, event: str, values: MutableMapping[str, Any], at_ns: int) -> Line:
+        """Return the entry for one event of a time (Unix nanoseconds); never raises, whatever the values are."""
+        now = _time_text(at_ns)
         if level not in self._for_people and self._are_plain(room, event, values):
             plain = self._json.encode({"logger": room, "event": event, **values})
             return Line(
                 b'{"time":"%b","level":"%b","service":"%b",%b\n'
-                % (self._now().encode(), level.encode(), self._service.encode(), plain[1:])
+                % (now.encode(), level.encode(), self._service.encode(), plain[1:])
             )
         exception = _exception(values.pop("exc_info", None))
         body = self._encode({"logger": room, "event": event, **_safe(values)})
         if exception is not None:
             body = body[:-1] + ',"exception":' + self._encode(_exception_as_json(exception, _DEEPEST)) + "}"
-        now = self._now()
         json = f'{{"time":"{now}","level":"{level}","service":"{self._service}",{body[1:]}\n'
         human = None
         if level in self._for_people:
@@ -209,12 +215,15 @@ class _Encoder:
             text = self._json.encode(_redacted(msgspec.json.decode(text))).decode()
         return redact(text)
 
-    def _now(self) -> str:
-        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        if seconds != self._second:
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-            self._second = seconds
-        return f"{self._second_text}.{nanoseconds // 1_000_000:03d}Z"
+
+def _time_text(at_ns: int) -> str:
+    seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
+    return f"{_second_text(seconds)}.{nanoseconds // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second_text(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 @lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -121,15 +122,16 @@ class HealthBoard:
         state = self.state(view.id)
         if isinstance(outcome, Fail):
             self._strained(view, state, outcome)
-        self._record(view, permit, outcome_of_attempt(outcome))
+        self._record(view, state, permit, outcome_of_attempt(outcome))
         if isinstance(outcome, Tail) and state.health in ("unhealthy", "unknown"):
             state.health, state.reason = "healthy", ""
         self._tell(view, state)
 
     def settle(self, view: ProviderView, permit: Permit, outcome: Outcome) -> None:
         """A probe that was let through ended."""
-        self._record(view, permit, outcome)
-        self._tell(view, self.state(view.id))
+        state = self.state(view.id)
+        self._record(view, state, permit, outcome)
+        self._tell(view, state)
 
     def probed(self, view: ProviderView, probed: Probed) -> None:
         """A probe ended."""
@@ -185,8 +187,7 @@ class HealthBoard:
         state.order = last.order
         state.published = data.health, data.breaker, data.cool_until
 
-    def _record(self, view: ProviderView, permit: Permit, outcome: Outcome) -> None:
-        state = self.state(view.id)
+    def _record(self, view: ProviderView, state: State, permit: Permit, outcome: Outcome) -> None:
         before = state.breaker
         state.breaker = record(before, rules_of(view), permit.epoch, outcome, self._clock.monotonic())
         if state.breaker.state != before.state:
@@ -217,10 +218,11 @@ class HealthBoard:
         """Tell the log if there is something new."""
         if self._states.get(view.id) is not state:
             return
-        state.cool_until = self.cool_until(view.id)
         health, breaker, until = state.published
-        if until is not None and until <= self._clock.now():
-            until = None
+        if until is not None or state.cool_until is not None:
+            state.cool_until = self.cool_until(view.id)
+            if until is not None and until <= self._clock.now():
+                until = None
         if (state.health, state.breaker.state, state.cool_until) != (health, breaker, until):
             self._publish(view, state)
 
@@ -249,4 +251,9 @@ class HealthBoard:
 def rules_of(view: ProviderView) -> BreakerRules:
     """Return a provider's breaker rules."""
     options = view.spec.options
-    return BreakerRules(failures=options.breaker_failures, open_s=options.breaker_open_s)
+    return _rules(options.breaker_failures, options.breaker_open_s)
+
+
+@lru_cache(maxsize=64)
+def _rules(failures: int, open_s: float) -> BreakerRules:
+    return BreakerRules(failures=failures, open_s=open_s)

@@ -265,10 +265,12 @@ class Upstream:
 
 def _request(method: str, url: Endpoint, headers: Mapping[str, str], body: bytes | None) -> bytes:
     """Return a request as it travels; raises Broken for headers that would end before they should."""
-    lines = [f"{method} {url.target} HTTP/1.1"]
-    if not any(name.lower() == "host" for name in headers):
+    names = set(map(str.lower, headers))
+    if not names.isdisjoint(_FRAMING):
+        headers = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
+    lines = [f"{method} {url.target} HTTP/1.1", *map(": ".join, headers.items())]
+    if "host" not in names:
         lines.append(f"host: {url.name}")
-    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() not in _FRAMING]
     if body is not None:
         lines.append(f"content-length: {len(body)}")
     head = "\r\n".join(lines)
