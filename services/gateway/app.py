@@ -154,9 +154,10 @@ def build(
         unwritten = [] if journal.problem is None else [journal.problem]
         return [*unwritten, *keys_runner.problems(), *health_runner.problems(), *problems()]
 
+    on_loopback = settings.host in LOOPBACK
+
     def refuse() -> str | None:
-        away = watch.away_for_s()
-        if settings.host in LOOPBACK or away <= settings.cut_off_after_s:
+        if on_loopback or (away := watch.away_for_s()) <= settings.cut_off_after_s:
             return None
         return f"This gateway is cut off from its log for {away:.0f} s and cannot know which keys still hold."
 

@@ -27,6 +27,11 @@ async def respond(send: Send, status: int, body: bytes, content_type: bytes, hea
     await send({"type": "http.response.body", "body": body})
 
 
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """Return the headers of a request by name in lower case; of several with one name the first."""
+    return dict(reversed(scope["headers"]))
+
+
 def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the first value of a request header (``name`` in lower case)."""
     for key, value in scope["headers"]:

@@ -1,25 +1,31 @@
 """Reads a request's body within its limits of size and time."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from services.gateway.domain.errors import ApiError, bad_request
-from shared.runtime.asgi import Message, Receive, Scope, header
+from shared.runtime.asgi import Message, Receive
 from shared.runtime.watchdog import Watchdog
 
 
 async def read_body(
-    scope: Scope, receive: Receive, max_bytes: int, timeout_s: float, task: asyncio.Task[Any] | None = None
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    max_bytes: int,
+    timeout_s: float,
+    task: asyncio.Task[Any] | None = None,
 ) -> bytes:
-    """Return the body; raises ApiError 413 (too large), 415 (compressed), 408 (too slow), 400 (cut short).
+    """Return the body of a request with ``headers`` (by name in lower case).
 
-    ``task`` is the running one, for a caller that knows it already.
+    ``task`` is the running one, for a caller that knows it already. Raises ApiError 413 (too large), 415 (compressed),
+    408 (too slow), 400 (cut short).
     """
-    encoding = header(scope, b"content-encoding")
+    encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.lower() != b"identity":
         message = "Compressed request bodies are not taken; send the body as it is."
         raise ApiError(415, "unsupported_encoding", message)
-    length = header(scope, b"content-length")
+    length = headers.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > max_bytes:
         raise _too_large(max_bytes)
     watchdog = Watchdog(task)

@@ -32,9 +32,12 @@ from shared.kernel.clock import Clock
 from shared.kernel.ids import NewId, is_uuid
 from shared.routing.choose import Choice, Warm, choose, one_model
 from shared.routing.needs import needs_of
-from shared.runtime.asgi import Receive, Scope, Send, header
+from shared.runtime.asgi import Receive, Scope, Send, headers_of
 
 log = structlog.get_logger("gateway")
+
+Sent = Mapping[bytes, bytes]
+"""The headers of a request, by name in lower case."""
 
 _MAX_DESTINATIONS: Final = 10_000
 _LONGEST_NAMES: Final = 1_024
@@ -145,27 +148,28 @@ class DataPlane:
             self.running -= 1
 
     async def _serve(self, path: str, exchange: Exchange, scope: Scope, receive: Receive) -> None:
-        request_id = header(scope, b"x-request-id")
+        headers = headers_of(scope)
+        request_id = headers.get(b"x-request-id")
         if request_id is not None and is_uuid(request_id.decode("latin-1")):
             exchange.client_request_id = request_id.decode("latin-1")
         client = scope.get("client")
         exchange.client = client[0] if client else None
         if exchange.route is not None:
             _allow_methods(scope, "POST")
-            exchange.key = key = self.authenticate(scope, exchange.face)
-            await self._complete(exchange, exchange.route, key, scope, receive)
+            exchange.key = key = self.authenticate(scope, exchange)
+            await self._complete(exchange, exchange.route, key, scope, headers, receive)
         elif is_list(path):
             _allow_methods(scope, *(("POST",) if path == SHOW else ("GET", "HEAD")))
-            exchange.key = key = self.authenticate(scope, exchange.face)
-            body = await self._body(key, scope, receive) if path == SHOW else b""
+            exchange.key = key = self.authenticate(scope, exchange)
+            body = await self._body(key, headers, receive) if path == SHOW else b""
             await answer_models(path, body, key, exchange, self._plans, self._catalog)
         else:
             raise ApiError(404, "unknown_url", f"Unknown request URL: {scope['method']} {path}.")
 
-    def authenticate(self, scope: Scope, face: Face) -> KnownKey:
+    def authenticate(self, scope: Scope, exchange: Exchange) -> KnownKey:
         """Return the key of a request; raises ApiError 401 (unknown) or 403 (disabled, expired, not from here)."""
-        now = self._clock.now()
-        known = self._named(scope, face, now)
+        now = exchange.arrived
+        known = self._named(scope, exchange.face, now)
         if known is None:
             raise invalid_api_key()
         options = known.options
@@ -196,21 +200,23 @@ class DataPlane:
                 return self._keys.named(self._loopback_key)
         return None
 
-    async def _body(self, key: KnownKey, scope: Scope, receive: Receive) -> bytes:
+    async def _body(self, key: KnownKey, headers: Sent, receive: Receive) -> bytes:
         limit = min(key.options.max_body_bytes or self._max_body_bytes, self._max_body_bytes)
-        return await read_body(scope, receive, limit, self._body_timeout_s, asyncio.current_task())
+        return await read_body(headers, receive, limit, self._body_timeout_s, asyncio.current_task())
 
-    async def _complete(self, exchange: Exchange, route: Route, key: KnownKey, scope: Scope, receive: Receive) -> None:
+    async def _complete(
+        self, exchange: Exchange, route: Route, key: KnownKey, scope: Scope, sent: Sent, receive: Receive
+    ) -> None:
         if self.draining:
             raise ApiError(503, "shutting_down", "LocalRouter is shutting down.", kind="server_error")
         if self._journal.full:
             raise ApiError(503, "journal_full", "The usage journal is full: the log is away.", kind="server_error")
         options = key.options
-        body = parse(await self._body(key, scope, receive), route)
+        body = parse(await self._body(key, sent, receive), route)
         names = requested_names(body)
         exchange.requested_model = ",".join(names)
         exchange.stream = streams(route, body)
-        exchange.tags = {**options.tags, **_tags(header(scope, b"x-localrouter-tags"))}
+        exchange.tags = {**options.tags, **_tags(sent.get(b"x-localrouter-tags"))}
         exchange.plan = plan = self._destination(key, names, route, body)
         exchange.needs = needs_of(body, route.dialect)
         conversation = conversation_of(body, route.dialect, key.id, plan.slug) if plan.affinity else None
@@ -226,7 +232,7 @@ class DataPlane:
             "stream": exchange.stream,
             "include_usage": includes_usage(body),
             "drop_params": options.policies.drop_params,
-            "idempotency_key": _text(header(scope, b"idempotency-key")),
+            "idempotency_key": _text(sent.get(b"idempotency-key")),
             "headers": passed_on(scope["headers"], exchange.face.passed_headers),
         }
         headers = exchange.id_headers()
@@ -244,7 +250,7 @@ class DataPlane:
             answered=self._answered,
             budgets=self._budgets,
             headers=headers,
-            until=self._clock.monotonic() + _total_ms(scope, plan) / 1000,
+            until=self._clock.monotonic() + _total_ms(sent, plan) / 1000,
         )
         try:
             await self._watched(walk, exchange, ClientWatch(receive, asyncio.current_task()))
@@ -258,7 +264,7 @@ class DataPlane:
             plan,
             exchange.needs,
             self._health.states,
-            now=self._clock.now(),
+            now=exchange.arrived,
             request_id=exchange.id,
             in_flight=self._in_flight,
             held=held,
@@ -348,8 +354,8 @@ def _tags(value: bytes | None) -> dict[str, str]:
     return {name.strip(): text.strip() for name, sign, text in pairs if sign and name.strip()}
 
 
-def _total_ms(scope: Scope, plan: Plan) -> int:
-    value = header(scope, b"x-localrouter-timeout-ms")
+def _total_ms(sent: Sent, plan: Plan) -> int:
+    value = sent.get(b"x-localrouter-timeout-ms")
     if value is None:
         return plan.fallback.total_ms
     if not value.isdigit() or len(value) > 18 or int(value) == 0:

@@ -11,7 +11,7 @@ from services.gateway.api.data_plane import DataPlane
 from services.gateway.domain.errors import ApiError
 from services.gateway.domain.faces.registry import face_of
 from services.gateway.domain.origin import Hosts, Origins
-from shared.runtime.asgi import App, Headers, Message, Receive, Scope, Send, header, respond
+from shared.runtime.asgi import App, Headers, Message, Receive, Scope, Send, header, headers_of, respond
 from shared.runtime.service import respond_ready
 
 ADMIN: Final = "/admin/v1/"
@@ -139,7 +139,7 @@ class PublicApp:
             await _unauthorized(send)
             return
         try:
-            body = await read_body(scope, receive, MAX_ADMIN_BODY, self._body_timeout_s)
+            body = await read_body(headers_of(scope), receive, MAX_ADMIN_BODY, self._body_timeout_s)
         except ApiError as error:
             await _problem(send, error.status, error.code, error.message, error.headers())
             return

@@ -1,4 +1,4 @@
-"""One attempt at a vendor once it was let through: send, read, classify; its frames come as the vendor's answer does."""
+"""One attempt at a vendor, once it was let through: send, read, classify; frames come as the vendor's answer does."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The ``Completions`` port as the providers service itself has it: who is asked, in which words, and may it be asked."""
+"""The ``Completions`` port as the providers service itself has it: who is asked, in which words, if at all."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable

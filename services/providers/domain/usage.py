@@ -12,6 +12,8 @@ from shared.contracts.usage import Tokens
 
 _MOST: Final = 1_000_000_000
 _BYTES_PER_TOKEN: Final = 4
+_SUMS: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+"""All that a usage block of OpenAI's holds where nothing is told apart."""
 _GIVEN: Final = ("messages", "prompt", "input", "instructions", "system", "contents", "tools", "functions")
 """What a model reads of a request, in any client's dialect."""
 
@@ -36,13 +38,15 @@ def openai_usage(raw: object) -> Tokens | None:
     prompt, completion = count(block.get("prompt_tokens")), count(block.get("completion_tokens"))
     if prompt is None and completion is None:
         return None
+    source = "provider" if prompt is not None and completion is not None else "partial"
+    prompt, output = prompt or 0, completion or 0
+    if block.keys() <= _SUMS:
+        return Tokens(input=prompt, output=output, source=source)
     given = _details(block, "prompt_tokens_details")
     made = _details(block, "completion_tokens_details")
     cached = count(given.get("cached_tokens")) or _cached_elsewhere(block)
     written = count(given.get("cache_write_tokens")) or 0
     reasoning = count(made.get("reasoning_tokens")) or 0
-    source = "provider" if prompt is not None and completion is not None else "partial"
-    prompt, output = prompt or 0, completion or 0
     if reasoning and count(block.get("total_tokens")) == prompt + output + reasoning:
         output += reasoning
     cached = min(cached, prompt)

@@ -3,11 +3,14 @@
 https://platform.openai.com/docs/api-reference/chat/create
 """
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from services.providers.domain.canonical import SEAL, Json
 from services.providers.domain.passthrough import openai_body
 from shared.contracts.frames import Completion
+
+_SEALED: Final = frozenset({"reasoning_details", "tool_calls"})
+"""Fields of a message that may hold such proofs."""
 
 
 def request_body(request: Completion, quirks: frozenset[str]) -> Json:
@@ -19,9 +22,8 @@ def request_body(request: Completion, quirks: frozenset[str]) -> Json:
     messages = body.get("messages")
     if isinstance(messages, list):
         found = cast("list[Any]", messages)
-        own = [_own(message) for message in found]
-        if any(one is not other for one, other in zip(own, found, strict=True)):
-            body["messages"] = own
+        if any(isinstance(message, dict) and not _SEALED.isdisjoint(message) for message in found):
+            body["messages"] = [_own(message) for message in found]
     return body
 
 
