@@ -24,11 +24,9 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     """Return the UUIDv7 for ``now_ms`` (Unix milliseconds) and ``entropy`` (10 bytes)."""
     if len(entropy) != 10:
         raise ValueError(f"entropy must be 10 bytes, got {len(entropy)}")
-    value = (now_ms & 0xFFFFFFFFFFFF) << 80 | int.from_bytes(entropy, "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    h = f"{value:032x}"
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+    first, last = int.from_bytes(entropy[:2]), int.from_bytes(entropy[2:])
+    time, end = f"{now_ms & 0xFFFFFFFFFFFF:012x}", f"{last & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000:016x}"
+    return f"{time[:8]}-{time[8:]}-7{first & 0xFFF:03x}-{end[:4]}-{end[4:]}"
 
 
 def is_uuid(text: str) -> bool:

@@ -1,7 +1,7 @@
 """The ASGI types, and the few answers that every raw ASGI application needs."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -9,6 +9,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
+
+WHOLE_BODY: Final = "localrouter.whole_body"
+"""An extension of ours in a request's scope: its body, where that was there before anybody asked for it."""
 
 
 async def respond(send: Send, status: int, body: bytes, content_type: bytes, headers: Headers = ()) -> None:

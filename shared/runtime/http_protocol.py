@@ -13,6 +13,8 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from shared.runtime.asgi import WHOLE_BODY
+
 MAX_HEADERS: Final = 100
 MAX_HEADER_BYTES: Final = 64 * 1024
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
@@ -61,6 +63,13 @@ class _Cycle(RequestResponseCycle):
     """
 
     head: bytes = b""
+    asked: bool = False
+    """Whether the application has asked for the body."""
+
+    async def receive(self) -> Any:
+        """Return the next message for the application."""
+        self.asked = True
+        return await super().receive()
 
     async def send(self, message: Any) -> None:
         """Take one message of the application's."""
@@ -307,6 +316,8 @@ def protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
             cycle = self.cycle
             if not cycle.response_complete:
                 cycle.more_body = False
+                if not cycle.asked and len(cycle.body) <= HIGH_WATER_LIMIT:
+                    cycle.scope["extensions"] = {WHOLE_BODY: bytes(cycle.body)}
                 cycle.message_event.set()
 
         def on_response_complete(self) -> None:

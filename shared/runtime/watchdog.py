@@ -19,8 +19,8 @@ class Watchdog:
 
     def __init__(self, task: asyncio.Task[Any] | None = None) -> None:
         """``task`` is the running one, for a caller that knows it already."""
-        self._loop = asyncio.get_running_loop()
-        self._task = task or asyncio.current_task()
+        self._loop = loop = asyncio.get_running_loop()
+        self._task = task or asyncio.current_task(loop)
         self._at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
@@ -54,7 +54,8 @@ class Watchdog:
             self._timer = None
 
     def _start(self, at: float) -> None:
-        self.close()
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = self._loop.call_at(at, self._look)
         self._timer_at = at
 

@@ -2,24 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Final
 
 from services.gateway.domain.errors import ApiError, bad_request
-from shared.runtime.asgi import Message, Receive
+from shared.runtime.asgi import WHOLE_BODY, Message, Receive, Scope
 from shared.runtime.watchdog import Watchdog
+
+_NONE: Final[Mapping[str, bytes]] = {}
 
 
 async def read_body(
-    headers: Mapping[bytes, bytes],
-    receive: Receive,
-    max_bytes: int,
-    timeout_s: float,
-    task: asyncio.Task[Any] | None = None,
+    headers: Mapping[bytes, bytes], scope: Scope, receive: Receive, max_bytes: int, timeout_s: float
 ) -> bytes:
     """Return the body of a request with ``headers`` (by name in lower case).
 
-    ``task`` is the running one, for a caller that knows it already. Raises ApiError 413 (too large), 415 (compressed),
-    408 (too slow), 400 (cut short).
+    Raises ApiError 413 (too large), 415 (compressed), 408 (too slow), 400 (cut short).
     """
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.lower() != b"identity":
@@ -28,7 +25,10 @@ async def read_body(
     length = headers.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > max_bytes:
         raise _too_large(max_bytes)
-    watchdog = Watchdog(task)
+    whole: bytes | None = scope.get("extensions", _NONE).get(WHOLE_BODY)
+    if whole is not None and len(whole) <= max_bytes:
+        return whole  # without a time limit, nor a wait
+    watchdog = Watchdog()
     watchdog.arm(asyncio.get_running_loop().time() + timeout_s)
     try:
         return await _receive_all(receive, max_bytes)

@@ -161,7 +161,7 @@ class DataPlane:
         elif is_list(path):
             _allow_methods(scope, *(("POST",) if path == SHOW else ("GET", "HEAD")))
             exchange.key = key = self.authenticate(scope, exchange)
-            body = await self._body(key, headers, receive) if path == SHOW else b""
+            body = await self._body(key, headers, scope, receive) if path == SHOW else b""
             await answer_models(path, body, key, exchange, self._plans, self._catalog)
         else:
             raise ApiError(404, "unknown_url", f"Unknown request URL: {scope['method']} {path}.")
@@ -200,9 +200,9 @@ class DataPlane:
                 return self._keys.named(self._loopback_key)
         return None
 
-    async def _body(self, key: KnownKey, headers: Sent, receive: Receive) -> bytes:
+    async def _body(self, key: KnownKey, headers: Sent, scope: Scope, receive: Receive) -> bytes:
         limit = min(key.options.max_body_bytes or self._max_body_bytes, self._max_body_bytes)
-        return await read_body(headers, receive, limit, self._body_timeout_s, asyncio.current_task())
+        return await read_body(headers, scope, receive, limit, self._body_timeout_s)
 
     async def _complete(
         self, exchange: Exchange, route: Route, key: KnownKey, scope: Scope, sent: Sent, receive: Receive
@@ -212,7 +212,7 @@ class DataPlane:
         if self._journal.full:
             raise ApiError(503, "journal_full", "The usage journal is full: the log is away.", kind="server_error")
         options = key.options
-        body = parse(await self._body(key, sent, receive), route)
+        body = parse(await self._body(key, sent, scope, receive), route)
         names = requested_names(body)
         exchange.requested_model = ",".join(names)
         exchange.stream = streams(route, body)

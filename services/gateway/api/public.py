@@ -139,7 +139,7 @@ class PublicApp:
             await _unauthorized(send)
             return
         try:
-            body = await read_body(headers_of(scope), receive, MAX_ADMIN_BODY, self._body_timeout_s)
+            body = await read_body(headers_of(scope), scope, receive, MAX_ADMIN_BODY, self._body_timeout_s)
         except ApiError as error:
             await _problem(send, error.status, error.code, error.message, error.headers())
             return

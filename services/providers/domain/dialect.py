@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast
 
+import msgspec
+
 from services.providers.domain.canonical import Answer, Ask, Delta, EmbedAsk, Embeddings, Json, Parameter
 from shared.contracts.frames import Completion, Fail, FailureKind, Frame
 from shared.contracts.usage import Tokens
@@ -30,8 +32,7 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     """A request as the vendor understands it, and how its answer is read."""
 
     path: str
@@ -45,7 +46,7 @@ class Outgoing:
     """Parameters of the client's that are not sent."""
     stream_type: str = "text/event-stream; charset=utf-8"
     """The content type of the stream that the client gets."""
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = {}
     """Sent besides the vendor's own."""
     credential_id: str | None = None
     """The credential that must be used, where what is referred to lies with it."""

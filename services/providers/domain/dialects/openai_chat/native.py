@@ -22,7 +22,7 @@ def request_body(request: Completion, quirks: frozenset[str]) -> Json:
     messages = body.get("messages")
     if isinstance(messages, list):
         found = cast("list[Any]", messages)
-        if any(isinstance(message, dict) and not _SEALED.isdisjoint(message) for message in found):
+        if any(isinstance(message, dict) and not _SEALED.isdisjoint(cast("Json", message)) for message in found):
             body["messages"] = [_own(message) for message in found]
     return body
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
@@ -99,9 +98,11 @@ def tied(request: Completion, out: Outgoing) -> Outgoing:
 
     def bound(credential_id: str | None) -> Outgoing:
         reader = partial(StreamReader, request, credential_id)
-        return replace(out, reader=reader, whole=partial(read_whole, request, credential_id=credential_id))
+        return msgspec.structs.replace(
+            out, reader=reader, whole=partial(read_whole, request, credential_id=credential_id)
+        )
 
-    return replace(out, credential_id=place.credential_id if place else None, bound=bound)
+    return msgspec.structs.replace(out, credential_id=place.credential_id if place else None, bound=bound)
 
 
 class _Names:
