@@ -13,12 +13,15 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 import msgspec
-import nats.errors
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from shared.kernel.errors import LogDamaged, LogUnavailable, OutcomeUnknown, StartRefused
+from shared.kernel.imports import Without
+
+with Without("aiohttp"):  # for NATS over websockets, which is not spoken here
+    import nats.errors
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
 
 log = structlog.get_logger("log")
 

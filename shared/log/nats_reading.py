@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from nats.aio.msg import Msg
 
 from shared.kernel.errors import LogDamaged, LogUnavailable, OutcomeUnknown
-from shared.log.nats_connection import ApiError, Connection, ConnectionLost, checked, status_of
+from shared.log.nats_connection import ApiError, Connection, ConnectionLost, Msg, checked, status_of
 
 log = structlog.get_logger("log")
 

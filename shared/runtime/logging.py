@@ -16,17 +16,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from shared.kernel.imports import Without
 from shared.kernel.redaction import MASK, redact
 from shared.runtime.log_file import Line, LogWriter, RotatingFile, Terminal
 from shared.runtime.settings import Log
 
-_rich = sys.modules.get("rich", False)
-if _rich is False:  # structlog imports rich where it finds it: 5 MB for consoles that this program never draws
-    sys.modules["rich"] = None  # pyright: ignore[reportArgumentType]
-import structlog  # noqa: E402
-
-if _rich is False:
-    del sys.modules["rich"]
+with Without("rich"):  # 5 MB for consoles that this program never draws
+    import structlog
 
 Level = Literal["debug", "info", "warning", "error"]
 
