@@ -88,8 +88,19 @@ def bare_proxy(upstream_port: int) -> Generator[tuple[int, int]]:
 
 def cpu_seconds(process_id: int) -> float:
     """Return the CPU time that a process and everything below it took so far."""
-    times = [member.cpu_times() for member in _members(process_id)]
-    return sum(item.user + item.system for item in times)
+    return sum(_cpu_seconds(member) for member in _members(process_id))
+
+
+def _cpu_seconds(member: psutil.Process) -> float:
+    """Return what a process took, its ended threads included: to the nanosecond where the kernel has a clock for it.
+
+    On Linux that clock's id is made from the process's (clock_getcpuclockid(3)); what ``/proc`` tells in steps of 10 ms
+    is a sample taken at ticks, which misses or overrates what only wakes up for a moment.
+    """
+    if sys.platform == "linux":
+        return time.clock_gettime(~member.pid << 3 | 2)
+    times = member.cpu_times()
+    return times.user + times.system
 
 
 def _members(process_id: int) -> list[psutil.Process]:

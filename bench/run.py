@@ -186,7 +186,7 @@ def idle(home: Path) -> None:
     with processes.localrouter(home) as router:
         print(f"start, warm, to the first 200 of /readyz: {router.started_s:.2f} s (goal < 2)")
         router.cpu_percent(2)  # what starting left over
-        cpu = router.cpu_percent(20)  # told in steps of 10 ms for each process
+        cpu = router.cpu_percent(30)
         pss = router.pss_mb()
         print(f"idle, all processes, local model stopped: {pss:.0f} MB PSS (goal < 100), {cpu:.2f} % CPU (goal < 0.5)")
         router.admin("providers")
