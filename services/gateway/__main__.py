@@ -66,8 +66,11 @@ def _build(surroundings: Surroundings, settings: GatewaySettings) -> Gateway:
         log=surroundings.log,
         secrets=surroundings.secrets,
         masters=surroundings.masters,
-        # in containers the key of the log's store lies beside the master key
-        rewrap_more=lambda ring: master_file and rewrap_store_key(Path(master_file).parent, ring),
+        # in containers the key of the log's store lies beside the master key; else there may be a store from when all
+        # was one process, which its key must go on opening
+        rewrap_more=lambda ring: rewrap_store_key(
+            Path(master_file).parent if master_file else place.home / "nats", ring
+        ),
         backup=backups(nats.url or "", user=user, password=password, folder=place.home, masters=surroundings.masters),
         completions=completions,
         services=others,

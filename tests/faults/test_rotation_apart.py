@@ -18,7 +18,7 @@ from shared.runtime.master_key import load_master_keys
 from tests.support.apart import Apart
 from tests.support.leaks import found_in
 from tests.support.rotating import Load, ask, rotate
-from tests.support.system import System, Wall, until, wall
+from tests.support.system import System, Wall, embedded, separate, until, wall
 
 CANARY = "sk-canary-of-services-apart"
 pytestmark = pytest.mark.faults
@@ -141,3 +141,11 @@ def test_whoever_is_killed_in_a_rotation_under_load_everything_is_readable(
             load.join(40)
             until(apart.ready, "the gateway is ready again")
             all_readable(apart, system, vendor, key)
+
+
+def test_the_store_of_a_data_folder_opens_in_one_process_after_services_apart_rotated(tmp_path: Path) -> None:
+    with separate(tmp_path) as system:
+        system.key(name="made-apart")
+        assert rotated_now(system) is not None
+    with embedded(tmp_path) as system:
+        assert "made-apart" in {item["name"] for item in system.items("keys")}
