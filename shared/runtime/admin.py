@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from shared.kernel.errors import LogUnavailable, OutcomeUnknown, Refusal
+from shared.runtime.unknown_fields import allowed_fields
 
 PREFIX = "/admin/v1"
 ACTOR_HEADER = "x-localrouter-actor"
@@ -66,9 +67,10 @@ def admin_app(title: str) -> FastAPI:
         return _document(error.status, error.code, error.detail, error.members)
 
     @app.exception_handler(RequestValidationError)
-    async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = [
-            {"where": ".".join(str(part) for part in item["loc"]), "what": item["msg"]} for item in error.errors()
+            {"where": ".".join(str(part) for part in item["loc"]), "what": _what(request, item)}
+            for item in error.errors()
         ]
         detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors)
         return _document(422, "invalid_request", detail, {"errors": jsonable_encoder(errors)})
@@ -88,6 +90,15 @@ def admin_app(title: str) -> FastAPI:
         return _document(503, "outcome_unknown", detail, {})
 
     return app
+
+
+def _what(request: Request, item: dict[str, Any]) -> str:
+    """Return what is wrong; for an unknown field of the body with what is allowed there."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    if item["type"] != "extra_forbidden" or body is None:
+        return item["msg"]
+    allowed = allowed_fields(body.field_info.annotation, item["loc"][1:-1])
+    return f"unknown field, allowed are {', '.join(allowed)}" if allowed else item["msg"]
 
 
 def _document(status: int, code: str, detail: str, members: dict[str, Any], headers: Any = None) -> JSONResponse:

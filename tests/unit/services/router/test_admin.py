@@ -183,6 +183,12 @@ async def test_a_router_that_is_not_there_is_404(api: httpx.AsyncClient, method:
     [
         ({"name": "x"}, "invalid_request", "body.order"),
         ({"name": "x", "order": BY_COST, "limits": []}, "invalid_request", "body.limits"),
+        (
+            {"name": "x", "order": BY_COST, "fallback": {"max_tries": 2}},
+            "invalid_request",
+            "allowed are max_attempts, ",
+        ),
+        ({"name": "x", "order": BY_COST | {"strategy": 1}}, "invalid_request", "allowed are mode, strategies"),
         ({"name": "x", "order": {"mode": "random"}}, "invalid_request", "body.order"),
         ({"name": "x", "order": BY_COST | {"models": []}}, "invalid_request", "models"),
         ({"name": "x", "order": BY_COST, "on_cut": "panic"}, "invalid_request", "body.on_cut"),
