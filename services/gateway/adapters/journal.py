@@ -233,8 +233,12 @@ class Journal:
     def sync(self) -> None:
         """Bring what was written to the disk (blocks: run it in a thread)."""
         if self._dirty:
-            os.fsync(self._fd)
-            self._dirty = False
+            self._dirty = False  # first: what is written meanwhile is for the next time
+            try:
+                os.fsync(self._fd)
+            except OSError:
+                self._dirty = True
+                raise
 
     def close(self) -> None:
         """Sync and let go of the folder."""
