@@ -32,7 +32,8 @@ def list_routers(json: Json = False) -> None:
 
 @app.command("show")
 def show_router(router: Router, json: Json = False) -> None:
-    """Show a router; with --json in the form that `update -f` takes."""
+    """Show a router, and what of its `fallback` is not the default; with --json all, in the form that `update -f`
+    takes."""
     answer = Admin().get(f"routers/{segment(router)}")
     _show(answer.text, answer.data, json)
 
@@ -79,7 +80,8 @@ def preview_router(
         print_json(answer.text)
         return
     plan: dict[str, Any] = answer.data
-    print_table((">", "model", ">in $/M", ">out $/M", "why"), (_candidate(item) for item in plan["candidates"]))
+    columns = (">", "model", ">size", ">in $/M", ">out $/M", "why")
+    print_table(columns, (_candidate(item) for item in plan["candidates"]))
     for item in plan.get("left_out", []):
         say(f"left out: {item['count']} ({item['cause']}): {plain(item['examples'])}", style="dim")
 
@@ -137,15 +139,37 @@ def _parse(file: str, text: str) -> Any:
 def _candidate(item: dict[str, Any]) -> list[Any]:
     prices: dict[str, Any] = item.get("prices") or {}
     why = "; ".join(str(reason["because"]) for reason in item.get("reasons", []))
-    return [item["place"], item["model"], prices.get("input"), prices.get("output"), why]
+    size = item.get("parameters_b")
+    said = None if size is None else f"{size:g}B"
+    return [item["place"], item["model"], said, prices.get("input"), prices.get("output"), why]
 
 
 def _show(text: str, router: dict[str, Any], json: bool) -> None:
     if json:
         print_json(text)
         return
+    from shared.contracts.config import Fallback
+
     models: dict[str, Any] = router.get("models") or {}
     facts = [("slug", router["slug"]), ("name", router["name"]), ("id", router["id"])]
     facts += [("order", order_text(router["order"])), ("models", models.get("include"))]
-    facts += [("without", models.get("exclude")), ("version", router.get("version"))]
-    print_facts(facts)
+    facts += [("without", models.get("exclude")), ("only", _filters_text(router.get("filters") or {}))]
+    facts += [("affinity", "yes" if router.get("affinity") else None), ("on_cut", router.get("on_cut"))]
+    fallback: dict[str, Any] = router.get("fallback") or {}
+    own = [f"{name} {value}" for name, value in fallback.items() if value != getattr(Fallback(), name, None)]
+    facts += [("fallback", ", ".join(own))]
+    print_facts([*facts, ("version", router.get("version"))])
+
+
+def _filters_text(filters: dict[str, Any]) -> str:
+    """Return what a model must be like in words."""
+    said: list[str] = []
+    for name, wanted in filters.items():
+        if isinstance(wanted, dict):
+            ends = cast("dict[str, Any]", wanted)
+            words = (("min", "from"), ("max", "to"))
+            bounds = " ".join(f"{word} {plain(ends[end])}" for end, word in words if ends.get(end) is not None)
+            said += [f"{name} {bounds}"] if bounds else []
+        elif wanted:
+            said.append(f"{name} {plain(wanted)}")
+    return "; ".join(said)

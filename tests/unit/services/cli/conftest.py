@@ -54,6 +54,10 @@ ROUTER = {
     "name": "Minimum cost",
     "models": {"include": ["*"], "exclude": []},
     "order": {"mode": "automatic", "strategies": [{"name": "lowest_cost", "tolerance": 0.0}]},
+    "filters": {"context": {"min": 8000, "max": None}, "price": {"min": None, "max": 2.5}, "capabilities": ["tools"]},
+    "affinity": True,
+    "on_cut": "buffer",
+    "fallback": {"max_attempts": 6, "first_token_ms": 500},
     "default": True,
     "version": 2,
 }

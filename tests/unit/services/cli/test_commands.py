@@ -249,7 +249,7 @@ def test_what_show_prints_update_takes_at_its_version(run: Run, gateway: Any, mo
     assert run("routers", "update", "minimum-cost", "-f", "-").code == 0
     sent = gateway.asked("PUT", f"{ADMIN}/routers/minimum-cost")
     assert sent.headers["if-match"] == '"2"'
-    assert set(sent.body) == {"slug", "name", "models", "order"}
+    assert set(sent.body) == {"slug", "name", "models", "order", "filters", "affinity", "on_cut", "fallback"}
 
 
 @pytest.mark.parametrize("text", ["[1", "- a", '{"a":', "a: 2001-99-99"])
@@ -355,3 +355,10 @@ def test_the_list_says_what_is_wrong_with_a_credential(run: Run, gateway: Any):
     said = " ".join(run("providers", "show", "openai").out.split())
     assert "deadbeef (cooling) until 2026-01-01T00:00:00Z: the vendor limits its rate" in said
     assert "spare (rejected): the vendor refuses it (401)" in said
+
+
+def test_a_router_is_shown_with_what_narrows_it_and_what_of_its_fallback_is_its_own(run: Run, gateway: Any):
+    del gateway
+    shown = " ".join(run("routers", "show", "minimum-cost").out.split())
+    assert "only context from 8000; price to 2.5; capabilities tools affinity yes on_cut buffer" in shown
+    assert "fallback first_token_ms 500 version 2" in shown
