@@ -10,6 +10,9 @@ from shared.contracts.frames import Fail, FailureKind, Partial
 from shared.contracts.plan import Candidate
 
 _BACKOFF_CAP_MS: Final = 5_000
+LEAST_LEFT_MS: Final = 10
+"""With less time than that nobody is asked any more. Timers have an inaccuracy too: an attempt that ends with the
+request's own limit may end a millisecond before it."""
 BURST: Final = 4
 """As many times a request is sent at once, whoever fails and however soon; then it waits, see ``pace_ms``."""
 _BURST_MS: Final = 3_100
@@ -80,7 +83,7 @@ def next_step(
         return GiveUp(fail.kind.value)
     if total_attempts >= fallback.max_attempts:
         return GiveUp("max_attempts")
-    if time_left_ms <= 0:
+    if time_left_ms < LEAST_LEFT_MS:
         return GiveUp("total_ms")
     if fail.kind is FailureKind.CONTEXT_LENGTH:
         return NextCandidate(larger_context=True)
@@ -105,7 +108,7 @@ def after_cut(
         return GiveUp("content was shown")
     if total_attempts >= fallback.max_attempts:
         return GiveUp("max_attempts")
-    if time_left_ms <= 0:
+    if time_left_ms < LEAST_LEFT_MS:
         return GiveUp("total_ms")
     return NextCandidate(cool_ms=fail.retry_after_ms or None)
 

@@ -113,6 +113,12 @@ def test_no_wait_is_longer_than_the_time_that_is_left():
     assert after(fail(FailureKind.SERVER_ERROR), time_left_ms=0) == GiveUp("total_ms")
 
 
+@pytest.mark.parametrize("left_ms", [0, 1, 9])
+def test_an_attempt_that_ended_with_the_request_is_the_last(left_ms: float):
+    assert after(fail(FailureKind.TIMEOUT), time_left_ms=left_ms) == GiveUp("total_ms")
+    assert after(fail(FailureKind.TIMEOUT), time_left_ms=10) == NextCandidate()
+
+
 def test_waits_double_up_to_five_seconds_and_spread_by_a_fifth():
     assert [backoff_ms(attempts, 0.5) for attempts in range(1, 8)] == [300, 600, 1_200, 2_400, 4_800, 5_000, 5_000]
     assert (backoff_ms(1, 0.0), backoff_ms(1, 0.999)) == (240, 359)
