@@ -17,10 +17,12 @@ class Watchdog:
 
     __slots__ = ("_at", "_expired", "_loop", "_task", "_timer", "_timer_at")
 
-    def __init__(self, task: asyncio.Task[Any] | None = None) -> None:
-        """``task`` is the running one, for a caller that knows it already."""
-        self._loop = loop = asyncio.get_running_loop()
-        self._task = task or asyncio.current_task(loop)
+    def __init__(self) -> None:
+        """Watch over the running task."""
+        task = asyncio.current_task()
+        assert task is not None, "only a task waits"
+        self._task: asyncio.Task[Any] = task
+        self._loop = task.get_loop()
         self._at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
@@ -45,7 +47,7 @@ class Watchdog:
         if not self._expired:
             return False
         self._expired = False
-        return self._task is not None and self._task.uncancel() == 0
+        return self._task.uncancel() == 0
 
     def close(self) -> None:
         """Be done."""
@@ -65,6 +67,6 @@ class Watchdog:
             return
         if self._loop.time() < self._at:
             self._start(self._at)
-        elif self._task is not None:
+        else:
             self._expired = True
             self._task.cancel()

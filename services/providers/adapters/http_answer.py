@@ -74,7 +74,7 @@ class Answer:
         """Whether it was asked for twice."""
         self._line = line
         self._loop = loop
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._chunks: list[bytes] = []
         self._waiting = 0
@@ -126,13 +126,14 @@ class Answer:
 
     def close(self) -> None:
         """Be done with it: the connection is kept where the answer came whole, else it ends."""
+        self._parser = None  # it holds this answer: whoever is in a circle waits for the garbage collector
         if self._held:
             self._line.go_on()
         self._line.finished(whole=self._whole and self._keep)
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the connection."""
-        if self._whole:
+        if self._whole or self._parser is None:
             self._keep = False  # nothing was asked any more
             return
         self.began = True

@@ -117,7 +117,7 @@ class _Pools:
     """Connections that wait for the next request; those that waited too long are closed by the one timer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._waiting: dict[_Pool, list[_Connection]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -136,10 +136,10 @@ class _Pools:
         if self._closed:
             connection.end()
             return
-        connection.idle_since = self._loop.time()
+        connection.idle_since = self.loop.time()
         self._waiting.setdefault(pool, []).append(connection)
         if self._timer is None:
-            self._timer = self._loop.call_later(_IDLE_S, self._sweep)
+            self._timer = self.loop.call_later(_IDLE_S, self._sweep)
 
     def close(self) -> None:
         """Close every connection that waits; one in use ends with its answer."""
@@ -153,7 +153,7 @@ class _Pools:
 
     def _sweep(self) -> None:
         self._timer = None
-        oldest = self._loop.time() - _IDLE_S
+        oldest = self.loop.time() - _IDLE_S
         for pool, waiting in list(self._waiting.items()):
             for connection in waiting:
                 if connection.idle_since <= oldest:
@@ -164,7 +164,7 @@ class _Pools:
             else:
                 del self._waiting[pool]
         if self._waiting:
-            self._timer = self._loop.call_later(_IDLE_S / 2, self._sweep)
+            self._timer = self.loop.call_later(_IDLE_S / 2, self._sweep)
 
 
 class Upstream:
@@ -203,7 +203,7 @@ class Upstream:
         if pools is None:
             raise OSError("the way out is not open")
         request = _request(method, url, headers, body)
-        loop = asyncio.get_running_loop()
+        loop = pools.loop
         pool = local, url.secure, url.host, url.port
         connection = None if fresh else pools.take(pool)
         kept = connection is not None

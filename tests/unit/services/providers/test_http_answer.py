@@ -1,6 +1,7 @@
 """An HTTP/1.1 answer reads the same however it was split, and whatever else comes is Broken, not waited for."""
 
 import asyncio
+import gc
 import gzip
 
 import pytest
@@ -169,3 +170,17 @@ async def test_a_sender_is_held_back_until_what_came_was_read() -> None:
     assert line.holds == 1
     assert len(await answer.readany()) == 300_000
     assert line.holds == 0
+
+
+async def test_an_answer_that_is_done_with_waits_for_no_garbage_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        answer, _ = fresh()
+        answer.feed(WHOLE["length"])
+        assert await read(answer) == BODY
+        answer.close()
+        del answer
+        assert not any(isinstance(held, Answer) for held in gc.get_objects())
+    finally:
+        gc.enable()
