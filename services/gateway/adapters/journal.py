@@ -249,8 +249,9 @@ class Journal:
 
     def _write(self, kind: int, request: bytes, payload: bytes) -> None:
         entry = _HEADER.pack(kind, len(payload), zlib.crc32(payload), request) + payload
+        size = len(entry)
         try:
-            if os.write(self._fd, entry) != len(entry):
+            if os.write(self._fd, entry) != size:
                 # without its end it would hide whatever comes after it
                 os.ftruncate(self._fd, self._current.size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -259,8 +260,8 @@ class Journal:
             raise
         self.problem = None
         self._dirty = True
-        self._current.size += len(entry)
-        self._size += len(entry)
+        self._current.size += size
+        self._size += size
         if self._current.size >= SEGMENT_BYTES:
             self._rotate()
 

@@ -3,14 +3,11 @@
 https://platform.openai.com/docs/api-reference/chat/create
 """
 
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from services.providers.domain.canonical import SEAL, Json
 from services.providers.domain.passthrough import openai_body
 from shared.contracts.frames import Completion
-
-_SEALED: Final = frozenset({"reasoning_details", "tool_calls"})
-"""Fields of a message that may hold such proofs."""
 
 
 def request_body(request: Completion, quirks: frozenset[str]) -> Json:
@@ -22,8 +19,10 @@ def request_body(request: Completion, quirks: frozenset[str]) -> Json:
     messages = body.get("messages")
     if isinstance(messages, list):
         found = cast("list[Any]", messages)
-        if any(isinstance(message, dict) and not _SEALED.isdisjoint(cast("Json", message)) for message in found):
-            body["messages"] = [_own(message) for message in found]
+        for message in found:
+            if isinstance(message, dict) and ("tool_calls" in message or "reasoning_details" in message):
+                body["messages"] = [_own(each) for each in found]
+                break
     return body
 
 
