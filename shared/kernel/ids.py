@@ -24,9 +24,9 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     """Return the UUIDv7 for ``now_ms`` (Unix milliseconds) and ``entropy`` (10 bytes)."""
     if len(entropy) != 10:
         raise ValueError(f"entropy must be 10 bytes, got {len(entropy)}")
-    first, last = int.from_bytes(entropy[:2]), int.from_bytes(entropy[2:])
-    time, end = f"{now_ms & 0xFFFFFFFFFFFF:012x}", f"{last & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000:016x}"
-    return f"{time[:8]}-{time[8:]}-7{first & 0xFFF:03x}-{end[:4]}-{end[4:]}"
+    time, rest = f"{now_ms & 0xFFFFFFFFFFFF:012x}", entropy.hex()
+    variant = "89ab"[entropy[2] >> 4 & 3]
+    return f"{time[:8]}-{time[8:]}-7{rest[1:4]}-{variant}{rest[5:8]}-{rest[8:]}"
 
 
 def is_uuid(text: str) -> bool:
