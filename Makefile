@@ -22,7 +22,7 @@ CODE := services shared tests bench docs grafana
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: up dev test check format bench bench-ledger bench-routing fuzz test-faults test-live compose-test docs dashboards goldens requirements clean help
+.PHONY: up dev test check format bench bench-ledger bench-routing bench-catalog fuzz test-faults test-live compose-test docs dashboards goldens requirements clean help
 
 up: $(RUNTIME) $(MODEL_IF_WANTED) ## Run LocalRouter: installs what it needs into .venv at the first time
 	@exec $(BIN)/localrouter up $(ARGS)
@@ -60,6 +60,9 @@ bench: $(DEV) bench/mock_upstream bench/load ## Measure against a bare proxy, an
 
 bench-ledger: $(DEV) ## Put a million records into each database; prints records a second, questions, a rebuild
 	@$(BIN)/python -m bench.ledger $(ARGS)
+
+bench-catalog: $(DEV) ## Search a catalog of 10,000 models
+	@$(BIN)/python -m bench.catalog
 
 bench-routing: $(DEV) ## Compile plans, choose from them and follow changes, with 1,000 and 10,000 models
 	@$(BIN)/python -m bench.routing $(ARGS)
