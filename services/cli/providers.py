@@ -26,6 +26,9 @@ ProbeTimeout = Annotated[float | None, typer.Option(help="Seconds a probe may ta
 DegradedAfter = Annotated[float | None, typer.Option(help="A slower probe, in seconds, shows degraded; 2.")]
 BreakerFailures = Annotated[int | None, typer.Option(help="Failures in a row that open the breaker; 3.")]
 BreakerOpen = Annotated[float | None, typer.Option(help="Seconds that an open breaker rests; 60.")]
+PlanReserve = Annotated[
+    float | None, typer.Option(help="The share of a subscription's plan that is left untouched; 0.05.")
+]
 FromEnv = Annotated[str | None, typer.Option(help="Take the secret from this environment variable.")]
 
 
@@ -56,12 +59,13 @@ def add_provider(
     degraded_after: DegradedAfter = None,
     breaker_failures: BreakerFailures = None,
     breaker_open: BreakerOpen = None,
+    plan_reserve: PlanReserve = None,
     from_env: FromEnv = None,
     json: Json = False,
 ) -> None:
     """Add a provider; with --from-env its API key too, else see `providers credential set`."""
     secret = None if from_env is None else _from_environment(from_env)
-    health = _health(probe_interval, probe_timeout, degraded_after, breaker_failures, breaker_open)
+    health = _health(probe_interval, probe_timeout, degraded_after, breaker_failures, breaker_open, plan_reserve)
     given = _body(None, base_url, model, header, local, subscription, health)
     body = {"vendor": vendor, "slug": slug or vendor, **given}
     admin = Admin()
@@ -95,10 +99,11 @@ def update_provider(
     degraded_after: DegradedAfter = None,
     breaker_failures: BreakerFailures = None,
     breaker_open: BreakerOpen = None,
+    plan_reserve: PlanReserve = None,
     json: Json = False,
 ) -> None:
     """Change a provider; what is not said stays."""
-    health = _health(probe_interval, probe_timeout, degraded_after, breaker_failures, breaker_open)
+    health = _health(probe_interval, probe_timeout, degraded_after, breaker_failures, breaker_open, plan_reserve)
     body = _body(slug, base_url, model, header, local, subscription, health)
     if not body:
         raise typer.BadParameter("say what to change, such as --base-url http://127.0.0.1:8080/v1")
@@ -314,6 +319,7 @@ def _health(
     degraded_after: float | None,
     breaker_failures: int | None,
     breaker_open: float | None,
+    plan_reserve: float | None,
 ) -> dict[str, Any]:
     return {
         "probe_interval_s": probe_interval,
@@ -321,6 +327,7 @@ def _health(
         "degraded_after_s": degraded_after,
         "breaker_failures": breaker_failures,
         "breaker_open_s": breaker_open,
+        "plan_reserve": plan_reserve,
     }
 
 

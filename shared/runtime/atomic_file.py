@@ -58,12 +58,14 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Remove what writers of ``path`` left beside it that were killed; hold its lock. Raises OSError."""
+    """Remove what writers of ``path`` left beside it that were killed; all of them take its lock. Raises OSError."""
     target = path.resolve()
-    left = re.compile(re.escape(f".{target.name}.") + "[a-z0-9_]{8}")
-    for found in target.parent.iterdir():
-        if left.fullmatch(found.name):
-            found.unlink(missing_ok=True)
+    name = re.compile(re.escape(f".{target.name}.") + "[a-z0-9_]{8}")
+    if any(name.fullmatch(found.name) for found in target.parent.iterdir()):
+        with locked(path):
+            for found in target.parent.iterdir():
+                if name.fullmatch(found.name):
+                    found.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -96,7 +96,10 @@ def move_to_keyring(home: Path) -> None:
     Killed at any point, the file holds the keys or says where they are.
     """
     path = home / FILE
+    if not path.exists():
+        raise StartRefused(f"there is no {path}: a key that ${VARIABLE} or ${FILE_VARIABLE} gives is yours to keep")
     try:
+        sweep(path)
         with locked(path):
             text = _text(path)
             if text.startswith(_POINTER):
@@ -128,8 +131,8 @@ def _in_file(path: Path) -> MasterKeys:
 
     def write(ring: Sequence[bytes], instead_of: Sequence[bytes]) -> None:
         try:
+            sweep(path)
             with locked(path):
-                sweep(path)
                 if tuple(read()) != tuple(instead_of):
                     raise StartRefused(f"the master key of {path} was replaced by somebody else meanwhile")
                 text = _text(path)
@@ -141,9 +144,8 @@ def _in_file(path: Path) -> MasterKeys:
             raise StartRefused(f"the master key in {path} cannot be replaced: {error.strerror}") from error
 
     # one that was killed while it wrote leaves the keys of then in a file of their own
-    if path.exists():
-        with contextlib.suppress(OSError), locked(path):
-            sweep(path)
+    with contextlib.suppress(OSError):
+        sweep(path)
     return MasterKeys(read, write)
 
 

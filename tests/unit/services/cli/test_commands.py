@@ -323,7 +323,7 @@ def test_a_vendor_is_tried_before_it_is_added(run: Run, gateway: Any, monkeypatc
 
 
 def test_every_number_of_health_is_settable(run: Run, gateway: Any):
-    numbers = ["--probe-interval", "5", "--probe-timeout", "1", "--degraded-after", "0.5"]
+    numbers = ["--probe-interval", "5", "--probe-timeout", "1", "--degraded-after", "0.5", "--plan-reserve", "0.2"]
     assert run("providers", "update", "openai", *numbers, "--breaker-failures", "2", "--breaker-open", "9").code == 0
     assert gateway.asked("PATCH", f"{ADMIN}/providers/{PROVIDER}").body == {
         "options": {
@@ -332,6 +332,7 @@ def test_every_number_of_health_is_settable(run: Run, gateway: Any):
             "degraded_after_s": 0.5,
             "breaker_failures": 2,
             "breaker_open_s": 9.0,
+            "plan_reserve": 0.2,
         }
     }
 
