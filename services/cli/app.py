@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import config, keys, models, providers, requests, routers, secrets
+from services.cli import config, keys, letters, models, providers, requests, routers, secrets
 from services.cli.backup import backup, restore
 from services.cli.chat import chat
 from services.cli.doctor import doctor
@@ -46,6 +46,7 @@ def build() -> typer.Typer:
     app.command()(backup)
     app.command()(restore)
     app.command()(rebuild)
+    app.add_typer(letters.app, name="dead-letters")
     app.add_typer(secrets.app, name="secrets")
     app.add_typer(config.app, name="config")
     add_later(app)

@@ -23,7 +23,6 @@ COMMANDS: Final = (
 )
 GROUPS: Final = {
     "admin-tokens": ("list", "create", "revoke"),
-    "dead-letters": ("list", "replay"),
 }
 
 

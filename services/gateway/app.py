@@ -47,7 +47,7 @@ from shared.runtime.service import Part, Service
 OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "router": ("routers", "simulate"),
     "providers": ("providers", "models", "vendors"),
-    "metrics": ("usage", "requests", "reprice", "recent", "rebuild"),
+    "metrics": ("usage", "requests", "reprice", "recent", "rebuild", "dead-letters"),
 }
 """Which other service serves which part of the admin API."""
 

@@ -8,6 +8,7 @@ from services.metrics.adapters.consumer import Consumer
 from services.metrics.adapters.database import Database
 from services.metrics.adapters.databases import open_database
 from services.metrics.adapters.explaining import Explainer
+from services.metrics.adapters.letters import LedgerLetters
 from services.metrics.adapters.measuring import Measuring
 from services.metrics.adapters.queries import SqlLedger
 from services.metrics.adapters.rebuild import Rebuild
@@ -97,7 +98,9 @@ def build(
     def admin_app() -> App:
         from services.metrics.api.admin import admin
 
-        return admin(ledger, Explainer(log, plans).explain, Repricer(log, ledger).reprice, recent.told, rebuild)
+        explain, reprice = Explainer(log, plans).explain, Repricer(log, ledger).reprice
+        letters = LedgerLetters(log, consumer=consumer, ledger=ledger)
+        return admin(ledger, explain, reprice, recent.told, rebuild, letters)
 
     prometheus = Prometheus(lambda: consumer.counts, consumer.lag, consumer.look)
     admin = LazyApp(admin_app)
@@ -107,6 +110,7 @@ def build(
         "/admin/v1/reprice": admin,
         "/admin/v1/recent": admin,
         "/admin/v1/rebuild": admin,
+        "/admin/v1/dead-letters": admin,
         "/metrics": prometheus,
     }
     plans_fold = FoldRunner(log, plans, snapshots=snapshots, essential=False)

@@ -51,8 +51,13 @@ class DeadLetters:
 
     async def list(self, consumer: str = "") -> AsyncGenerator[DeadLetter, None]:
         """Yield the letters of one consumer, or of all; raises ContractBroken for what is none."""
-        async for recorded in self._log.read(LR_DEAD, f"lr.dead.{consumer}" if consumer else ""):
-            yield _read(recorded)
+        async for _, letter in self.numbered(consumer):
+            yield letter
+
+    async def numbered(self, consumer: str = "", *, after: int = 0) -> AsyncGenerator[tuple[int, DeadLetter], None]:
+        """Yield the letters after ``after``, each with its own place in ``LR_DEAD``."""
+        async for recorded in self._log.read(LR_DEAD, f"lr.dead.{consumer}" if consumer else "", after=after):
+            yield recorded.sequence, _read(recorded)
 
 
 def _read(recorded: Recorded) -> DeadLetter:

@@ -139,6 +139,18 @@ class Rig:
     async def publish_raw(self, payload: bytes, message_id: str) -> int:
         return await self.log.publish("lr.usage.gateway-1", payload, message_id=message_id)
 
+    def refuse_odd_keys(self) -> str:
+        """Let the database refuse records of the key ``odd``; returns the statement that ends it."""
+        assert self.kept is not None
+        if isinstance(self.settings.database, Path):
+            self.kept.execute(
+                "CREATE TRIGGER no_odd_key BEFORE INSERT ON requests WHEN NEW.key_name = 'odd'"
+                " BEGIN SELECT RAISE(ABORT, 'odd'); END"
+            )
+            return "DROP TRIGGER no_odd_key"
+        self.kept.execute("ALTER TABLE requests ADD CONSTRAINT nothing_odd CHECK (key_name <> 'odd')")
+        return "ALTER TABLE requests DROP CONSTRAINT nothing_odd"
+
     async def eventually(self, condition: Callable[[], Any]) -> None:
         await eventually(condition)
 

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from services.metrics.adapters.database import LedgerUnavailable, RowsRefused
 from services.metrics.adapters.schema import migrate
 from services.metrics.adapters.writer import CONSUMER, Prepared, Writer
+from services.metrics.domain.letters import Replayed
 from services.metrics.domain.rollups import Rolled
 from services.metrics.domain.rows import Batch, Checkpoint, RequestRow
 from services.metrics.settings import MetricsSettings
@@ -23,9 +25,12 @@ T = TypeVar("T")
 _APART_S: Final = 0.25
 """How far apart transactions begin, unless a full batch waits already."""
 _LOOK_S: Final = 0.02
-_MESSAGES: Final = 8
-"""A transaction takes at most these, each with at most 256 records."""
-_WAITING: Final = 2 * _MESSAGES
+_MESSAGES: Final = 32
+_BYTES: Final = 4 * 1024 * 1024
+"""A transaction takes at most so many messages, and no more of them once they are so many bytes: the rows of all its
+records are in memory at once, and what is behind the log gains from few and large ones."""
+_FEW: Final = 7
+"""More messages than this wait for no further ones."""
 _TRIES: Final = 5
 _SILENT_S: Final = 15.0
 """A piece of work in the ledger's thread that takes longer than this is told."""
@@ -35,6 +40,9 @@ _UNACCEPTABLE: Final = (RowsRefused, ValueError, TypeError, OverflowError, Recur
 """What a message does to the database when the message is at fault, not the database."""
 
 log = structlog.get_logger("metrics.consumer")
+
+_Folded = tuple[Sequence[Recorded], Batch | None]
+"""Messages and what they say; None: something in them is worse than what is known to be wrong."""
 
 Bury = Callable[[str, Recorded, str], Awaitable[object]]
 
@@ -67,6 +75,7 @@ class Consumer:
         self._gate = asyncio.Lock()
         self._working_since: float | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._folding = ThreadPoolExecutor(1, thread_name_prefix="fold")
         self._writer: Writer | None = None
         self._task: asyncio.Task[None] | None = None
         self._problem: str | None = "the ledger is not open yet"
@@ -102,6 +111,7 @@ class Consumer:
         if self._writer is not None:
             await self.in_thread(self._writer.close)
         self._thread.shutdown()
+        self._folding.shutdown()
 
     def not_ready(self) -> list[str]:
         """Return why the ledger does not keep up with the log; empty: it does."""
@@ -179,9 +189,9 @@ class Consumer:
             self._checkpoint = checkpoint or Checkpoint(position.identity, 0)
             self._end = position.sequence
             self._problem = None
-            waiting: asyncio.Queue[Recorded] = asyncio.Queue(_WAITING)
+            waiting: asyncio.Queue[Recorded] = asyncio.Queue(_MESSAGES)
             group.create_task(self._read(waiting, self._checkpoint.sequence))
-            group.create_task(self._write(writer, waiting))
+            group.create_task(self._write(writer, waiting, group))
             group.create_task(self._watch())
 
     async def _read(self, waiting: asyncio.Queue[Recorded], after: int) -> None:
@@ -195,20 +205,30 @@ class Consumer:
                 last = max(last, recorded.sequence)
                 await waiting.put(recorded)
 
-    async def _write(self, writer: Writer, waiting: asyncio.Queue[Recorded]) -> None:
+    async def _write(self, writer: Writer, waiting: asyncio.Queue[Recorded], group: asyncio.TaskGroup) -> None:
+        # where more waits, it is read while the database takes what came before
+        coming = group.create_task(self._gather(waiting, apart_from=0.0))
+        while True:
+            messages, batch = await coming
+            coming = group.create_task(self._gather(waiting, apart_from=asyncio.get_running_loop().time()))
+            async with self._gate:
+                await self._apply(writer, messages, batch)
+
+    async def _gather(self, waiting: asyncio.Queue[Recorded], *, apart_from: float) -> _Folded:
         # A transaction costs milliseconds whatever it holds, and its thread keeps the loop from the interpreter: so
         # under load there are few, and a message after a pause waits for nothing.
         loop = asyncio.get_running_loop()
-        next_at = loop.time()
-        while True:
-            messages = [await waiting.get()]
-            while waiting.qsize() < _MESSAGES - 1 and (left := next_at - loop.time()) > 0:  # noqa: ASYNC110  bounded by time
-                await asyncio.sleep(min(left, _LOOK_S))
-            next_at = loop.time() + _APART_S
-            while len(messages) < _MESSAGES and not waiting.empty():
-                messages.append(waiting.get_nowait())
-            async with self._gate:
-                await self._apply(writer, messages)
+        messages = [await waiting.get()]
+        while waiting.qsize() < _FEW and (left := apart_from + _APART_S - loop.time()) > 0:  # noqa: ASYNC110  bounded
+            await asyncio.sleep(min(left, _LOOK_S))
+        size = len(messages[0].raw)
+        while len(messages) < _MESSAGES and size < _BYTES and not waiting.empty():
+            messages.append(waiting.get_nowait())
+            size += len(messages[-1].raw)
+        try:
+            return messages, await loop.run_in_executor(self._folding, self._fold, messages)
+        except _UNACCEPTABLE:
+            return messages, None
 
     @contextlib.asynccontextmanager
     async def still(self) -> AsyncGenerator[Writer, None]:
@@ -217,6 +237,19 @@ class Consumer:
             if self._writer is None or self._problem is not None:
                 raise LedgerUnavailable(self._problem or "the ledger is not open")
             yield self._writer
+
+    async def take_again(self, message: Recorded) -> Replayed:
+        """Take a message that was set aside, if it reads now. Raises LedgerUnavailable, and what its rows do to a
+        database that still refuses them."""
+        async with self.still() as writer:
+            return await self.in_thread(lambda: self._heal(writer, message))
+
+    def _heal(self, writer: Writer, message: Recorded) -> Replayed:
+        prepared = writer.prepare(self._fold([message]), again=True)
+        if prepared.broken:
+            return Replayed(reason=prepared.broken[message.sequence])
+        self._commit(writer, replace(prepared, healed=message.sequence))
+        return Replayed(len(prepared.fresh))
 
     async def _watch(self) -> None:
         """Notice a log that went backwards while nothing new arrives, and how far it goes."""
@@ -227,20 +260,20 @@ class Consumer:
             _compare(before, position)
             self._end = position.sequence
 
-    async def _apply(self, writer: Writer, messages: Sequence[Recorded]) -> None:
+    async def _apply(self, writer: Writer, messages: Sequence[Recorded], batch: Batch | None) -> None:
         try:
-            await self._take(writer, messages)
+            await self._take(writer, messages, batch)
         except _UNACCEPTABLE as error:
             if len(messages) == 1:
                 await self._try_again(writer, messages[0], error)
                 return
             for message in messages:
-                await self._apply(writer, [message])
+                await self._apply(writer, [message], None)
 
     async def _try_again(self, writer: Writer, message: Recorded, error: Exception) -> None:
         for _ in range(_TRIES - 1):
             try:
-                await self._take(writer, [message])
+                await self._take(writer, [message], None)
             except _UNACCEPTABLE as again:
                 error = again
             else:
@@ -248,15 +281,15 @@ class Consumer:
         broken = {message.sequence: f"the ledger does not take it: {error}"}
         await self._set_aside(writer, [message], Prepared([], broken, message.sequence))
 
-    async def _take(self, writer: Writer, messages: Sequence[Recorded]) -> None:
-        prepared = await self.in_thread(lambda: self._prepare(writer, messages))
+    async def _take(self, writer: Writer, messages: Sequence[Recorded], batch: Batch | None) -> None:
+        prepared = await self.in_thread(lambda: self._prepare(writer, messages, batch))
         if prepared.broken:
             await self._set_aside(writer, messages, prepared)
         else:
             self._moved(prepared)
 
-    def _prepare(self, writer: Writer, messages: Sequence[Recorded]) -> Prepared:
-        prepared = writer.prepare(self._fold(messages))
+    def _prepare(self, writer: Writer, messages: Sequence[Recorded], batch: Batch | None) -> Prepared:
+        prepared = writer.prepare(self._fold(messages) if batch is None else batch)
         if not prepared.broken:
             # the usual case is one visit to the thread
             self._commit(writer, prepared)

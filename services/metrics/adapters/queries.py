@@ -18,7 +18,7 @@ from services.metrics.adapters.sums import (
     row_group,
     same_request,
 )
-from services.metrics.adapters.tables import ATTEMPTS, RECORDS, REQUESTS
+from services.metrics.adapters.tables import ATTEMPTS, BURIED, RECORDS, REQUESTS
 from services.metrics.domain.questions import Filter, GroupBy, GroupKey, RequestPage, Usage, UsagePage
 from services.metrics.domain.spans import spans
 from shared.contracts.usage import UsageRecord, decode_record
@@ -51,6 +51,16 @@ class SqlLedger:
     async def request(self, request_id: str) -> UsageRecord | None:
         """Return one request's record, by its id or, the newest of them, by the id that the caller gave it."""
         return await self._ask(lambda engine: _request(engine, request_id))
+
+    async def buried(self, sequences: Sequence[int]) -> set[int]:
+        """Return those messages of the usage log that were set aside, and not taken since."""
+        asked = select(BURIED.c.sequence).where(BURIED.c.sequence.in_(sequences))
+
+        def found(engine: Engine) -> set[int]:
+            with engine.connect() as connection:
+                return set(connection.execute(asked).scalars())
+
+        return await self._ask(found)
 
     async def between(self, work: Callable[[], None]) -> None:
         """Do something to the ledger while nobody has it open for reading."""

@@ -1,6 +1,6 @@
 """The one writer of the ledger: rows, counters, access log lengths and the checkpoint change in one transaction."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.metrics.adapters.access_log import AccessLog
 from services.metrics.adapters.database import Database, LedgerUnavailable, RowsRefused
+from services.metrics.adapters.known import KnownIds
 from services.metrics.adapters.rollups import Rollups
 from services.metrics.adapters.tables import (
     ACCESS_FILES,
@@ -47,6 +48,8 @@ class Prepared:
     broken: dict[int, str]
     """Why, by stream sequence: those that were not set aside before."""
     sequence: int
+    healed: int | None = None
+    """The sequence of a message that was set aside once, and is taken now."""
 
 
 class Writer:
@@ -77,6 +80,7 @@ class Writer:
         self._same = same
         self._another = another
         self._read = read
+        self._known = KnownIds()
         self._rollups = Rollups(database)
         self._lengths: dict[str, int] = {}
         self._oldest = ""
@@ -87,6 +91,7 @@ class Writer:
         new. Call it again after LedgerUnavailable, when nobody knows what was written. Raises LedgerUnavailable."""
         with self._transaction() as connection:
             self._database.hold(connection)
+            self._known.open(connection)
             self._rollups.open(connection)
             counts = connection.execute(select(COUNTERS.c.series, COUNTERS.c.value))
             self.counters = Counters({tuple(msgspec.json.decode(series)): int(value) for series, value in counts})
@@ -113,17 +118,21 @@ class Writer:
             rows = connection.execute(select(*columns).order_by(REQUESTS.c.time_ms.desc()).limit(most)).all()
         return [RequestRow(*row) for row in reversed(rows)]
 
-    def prepare(self, batch: Batch) -> Prepared:
-        """Sort out what the ledger has already; writes nothing. Raises LedgerUnavailable."""
+    def prepare(self, batch: Batch, *, again: bool = False) -> Prepared:
+        """Sort out what the ledger has already; writes nothing. ``again``: what was set aside before is broken all the
+        same, if it is. Raises LedgerUnavailable."""
         broken = dict(batch.broken)
         fresh = dict(batch.entries)
+        doubtful = self._known.doubtful(request_id for request_id, _ in fresh)
+        if not doubtful and not broken:
+            return Prepared(list(fresh.values()), broken, batch.sequence)
         with self._transaction() as connection:
-            for identity, known in self._known(connection, batch.entries):
-                entry = fresh.pop(identity)
-                if not self._same(known, entry.raw):
+            for identity, known in self._stored(connection, doubtful, {day for _, day in fresh}):
+                entry = fresh.pop(identity, None)
+                if entry is not None and not self._same(known, entry.raw):
                     sequence, reason = batch.origins[identity], self._another(entry.request.id)
                     broken[sequence] = f"{broken[sequence]}; {reason}" if sequence in broken else reason
-            if broken:
+            if broken and not again:
                 buried = select(BURIED.c.sequence).where(BURIED.c.sequence.in_(list(broken)))
                 for (sequence,) in connection.execute(buried):
                     del broken[sequence]
@@ -151,11 +160,14 @@ class Writer:
                 self._rollups.write(connection, rolled)
             if prepared.broken:
                 self._database.insert(connection, BURIED, list(prepared.broken.items()))
+            if prepared.healed is not None:
+                connection.execute(delete(BURIED).where(BURIED.c.sequence == prepared.healed))
             if delta:
                 self._upsert(connection, COUNTERS, [(_name(key), str(self._count(key) + delta[key])) for key in delta])
             before = self._checkpoint(connection)
             sequence = max(prepared.sequence, before.sequence if before else 0)
             self._upsert(connection, CHECKPOINTS, [(CONSUMER, self._stream, identity, sequence)])
+        self._known.committed(entry.request.id for entry in prepared.fresh)
         self._rollups.committed()
         self.counters.add(delta)
         self._lengths.update(lengths)
@@ -185,20 +197,16 @@ class Writer:
         ).first()
         return None if found is None else Checkpoint(found.identity, found.sequence)
 
-    def _known(
-        self, connection: Connection, entries: dict[tuple[str, str], Entry]
+    def _stored(
+        self, connection: Connection, ids: Sequence[str], days: Collection[str]
     ) -> Iterator[tuple[tuple[str, str], bytes]]:
-        ids = [request_id for request_id, _ in entries]
-        days = sorted({day for _, day in entries})
+        """Yield what is stored under ``ids`` on ``days``, and perhaps more."""
         for start in range(0, len(ids), _LOOK_UP):
-            wanted = select(REQUESTS.c.id, REQUESTS.c.day).where(
-                REQUESTS.c.id.in_(ids[start : start + _LOOK_UP]), REQUESTS.c.day.in_(days)
+            wanted = select(RECORDS.c.id, RECORDS.c.day, RECORDS.c.record).where(
+                RECORDS.c.id.in_(ids[start : start + _LOOK_UP]), RECORDS.c.day.in_(sorted(days))
             )
-            for row in connection.execute(wanted).all():
-                identity = (row.id, row.day)
-                if identity in entries:
-                    stored = select(RECORDS.c.record).where(RECORDS.c.id == row.id, RECORDS.c.day == row.day)
-                    yield identity, connection.execute(stored).scalar_one()
+            for request_id, day, record in connection.execute(wanted).all():
+                yield (request_id, day), record
 
     def _restore(self, connection: Connection, files: AccessLog) -> None:
         self._forget_old_days(connection, files)
@@ -210,12 +218,12 @@ class Writer:
     def _write_access_log(self, connection: Connection, files: AccessLog, fresh: list[Entry]) -> dict[str, int]:
         if files.oldest() != self._oldest:
             self._forget_old_days(connection, files)
-        by_day: dict[str, bytearray] = {}
+        by_day: dict[str, list[bytes]] = {}
         for entry in fresh:
-            if entry.request.day >= self._oldest:
-                by_day.setdefault(entry.request.day, bytearray()).extend(entry.line)
+            if (day := entry.request.day) >= self._oldest:
+                by_day.setdefault(day, []).append(entry.line)
         lengths = {
-            day: self._append(connection, files, day, bytes(lines), self._lengths.get(day, 0))
+            day: self._append(connection, files, day, b"".join(lines), self._lengths.get(day, 0))
             for day, lines in by_day.items()
         }
         if lengths:

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI, Query
 
 from services.metrics.api.explanation import ExplainedRequest, explained_request
+from services.metrics.api.letters import Letters, add_letters
 from services.metrics.api.rebuild import Rebuilder, add_rebuild
 from services.metrics.api.recent import Recent, add_recent
 from services.metrics.api.reprice import Reprice, add_reprice
@@ -43,14 +44,17 @@ _Interval = Annotated[
 Explain = Callable[[UsageRecord], Awaitable[Explanation | None]]
 
 
-def admin(ledger: Ledger, explain: Explain, reprice: Reprice, recent: Recent, rebuild: Rebuilder) -> FastAPI:
-    """Return the application that serves usage, requests, repricing, the last day, and rebuilding."""
+def admin(
+    ledger: Ledger, explain: Explain, reprice: Reprice, recent: Recent, rebuild: Rebuilder, letters: Letters
+) -> FastAPI:
+    """Return the application that serves usage, requests, repricing, the last day, rebuilding, and dead letters."""
     app = admin_app("LocalRouter usage")
     _add_usage(app, ledger)
     _add_requests(app, ledger, explain)
     add_reprice(app, reprice, _filter)
     add_recent(app, recent)
     add_rebuild(app, rebuild)
+    add_letters(app, letters)
     return app
 
 

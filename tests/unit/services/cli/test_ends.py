@@ -21,14 +21,14 @@ providers list | providers add | providers show | providers update | providers t
 providers credential remove | providers enable | providers disable | providers remove | providers login
 secrets rotate | secrets to-keyring
 models list | models refresh | models price | models alias
-chat | usage | reprice | rebuild | requests list | requests show
+chat | usage | reprice | rebuild | dead-letters list | dead-letters replay | requests list | requests show
 config check | config show | config path | config schema
 """
 LATER = """
 upgrade
 events --follow | export | plan -f x | apply -f x
 history | rollback --to 3 | admin-tokens list | admin-tokens create | admin-tokens revoke
-limits KEY | audit verify | dead-letters list | dead-letters replay
+limits KEY | audit verify
 up --workers 2 | keys create --limit requests=60/1m | keys update x --limit requests=60/1m
 """
 
