@@ -26,6 +26,7 @@ from shared.kernel.clock import rfc3339
 from shared.kernel.ids import uuid7
 from shared.log.nats import NatsLog
 from shared.log.port import LR_USAGE
+from shared.runtime.process import settle_memory
 from shared.runtime.service import Service
 from shared.testing.nats import throw_away_nats
 from shared.testing.postgres import PASSWORD, throw_away_postgres
@@ -102,6 +103,7 @@ async def fill(log: NatsLog, count: int, day: datetime) -> None:
 async def running(settings: MetricsSettings, log: NatsLog) -> AsyncGenerator[tuple[Service, httpx.AsyncClient], None]:
     """Give the service, started, and a client of its own."""
     service = build(settings, log=log)
+    settle_memory()
     await service.start()
     client = httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://metrics", timeout=600)
     try:

@@ -10,6 +10,7 @@ PricePerMillion = NewType("PricePerMillion", int)
 """A price in pico-USD per one million tokens: $0.15/M is 150_000_000_000."""
 
 _PICO = Decimal(10) ** 12
+_DOLLAR = 10**12
 _MILLION = 1_000_000
 
 
@@ -29,8 +30,9 @@ def parse_usd(text: str | Decimal | int) -> PicoUsd:
 
 def format_usd(amount: int) -> str:
     """Return ``amount`` (pico-USD) as an exact decimal string in USD without trailing zeros."""
-    text = f"{Decimal(amount) / _PICO:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    sign = "-" if amount < 0 else ""
+    dollars, pico = divmod(abs(amount), _DOLLAR)
+    return f"{sign}{dollars}.{pico:012d}".rstrip("0") if pico else f"{sign}{dollars}"
 
 
 def token_cost(*classes: tuple[int, int]) -> PicoUsd:

@@ -84,16 +84,17 @@ def samples_of(requests: Iterable[RequestRow]) -> Iterable[Sample]:
     for request in requests:
         if request.attempts != 1 or request.status != _ANSWERED or request.model is None:
             continue
+        # by position, in the order of its fields: this is done for every request
         yield Sample(
-            time_s=request.time_ms / 1_000,
-            model=request.model,
-            router=request.router,
-            input_tokens=request.input_tokens,
-            cached_tokens=request.cached_tokens,
-            cache_write_tokens=request.cache_write_tokens,
-            output_tokens=request.output_tokens,
-            duration_ms=request.duration_ms,
-            ttft_ms=request.ttft_ms if request.stream else None,
+            request.time_ms / 1_000,
+            request.model,
+            request.router,
+            request.input_tokens,
+            request.cached_tokens,
+            request.cache_write_tokens,
+            request.output_tokens,
+            request.duration_ms,
+            request.ttft_ms if request.stream else None,
         )
 
 

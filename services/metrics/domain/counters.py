@@ -9,8 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from services.metrics.domain.rollups import Group, Rolled, Tally
-from services.metrics.domain.rows import Entry, RequestRow
+from services.metrics.domain.rollups import Rolled
+from services.metrics.domain.rows import Entry
 
 Series = tuple[str, ...]
 """The name of a count, then its label values in the order that its family declares."""
@@ -38,7 +38,8 @@ MAX_LABEL_SETS: Final = 500
 """Of router, provider and model together; what comes later is counted as ``other``."""
 OTHER: Final = ("other", "other", "other")
 
-_BOUNDS_MS: Final = {name: tuple(bound * 1000 for bound in bounds) for name, bounds in BOUNDS.items()}
+_SECONDS_MS: Final = tuple(bound * 1000 for bound in SECONDS)
+_OVERHEAD_MS: Final = tuple(bound * 1000 for bound in OVERHEAD_SECONDS)
 
 Route = tuple[str, str, str]
 """Router, provider and model; empty where there was none."""
@@ -60,10 +61,8 @@ class Counters:
         """Return by how much ``entries``, ``rolled`` up as well, raise which counts; nothing changes until ``add``."""
         delta: dict[Series, int] = {}
         fresh: set[Route] = set()
-        for (_, group), tally in rolled.items():
-            self._count(delta, fresh, group, tally)
-        for entry in entries:
-            self._observe(delta, fresh, entry.request)
+        self._count_all(delta, fresh, rolled)
+        self._observe_all(delta, fresh, entries)
         if dead_letters:
             delta[DEAD_LETTERS,] = dead_letters
         return delta
@@ -75,35 +74,61 @@ class Counters:
             if series[0] in (REQUESTS, TOKENS, COST) and series[1:4] != OTHER:
                 self._routes.add((series[1], series[2], series[3]))
 
-    def _count(self, delta: dict[Series, int], fresh: set[Route], group: Group, tally: Tally) -> None:
-        route = self._bounded(fresh, *group[2:5])
-        if tally.requests:
-            _raise(delta, (REQUESTS, *route, group[5]), tally.requests)
-        if tally.unpriced:
-            _raise(delta, (UNPRICED,), tally.unpriced)
-        if tally.tried_cost:
-            _raise(delta, (COST, *route), tally.tried_cost)
-        amounts = (
-            tally.tried_input,
-            tally.tried_cached,
-            tally.tried_cache_write,
-            tally.tried_output,
-            tally.tried_reasoning,
-        )
-        for name, amount in zip(TOKEN_CLASSES, amounts, strict=True):
-            if amount:
-                _raise(delta, (TOKENS, *route, name), amount)
+    def _count_all(self, delta: dict[Series, int], fresh: set[Route], rolled: Rolled) -> None:
+        # added up by route first: minutes and keys make many tallies of few routes
+        sums: dict[tuple[str, ...], list[int]] = {}
+        for (_, group), tally in rolled.items():
+            place = group[2:]
+            found = sums.get(place)
+            if found is None:
+                found = sums[place] = [0] * (3 + len(TOKEN_CLASSES))
+            found[0] += tally.requests
+            found[1] += tally.unpriced
+            found[2] += tally.tried_cost
+            found[3] += tally.tried_input
+            found[4] += tally.tried_cached
+            found[5] += tally.tried_cache_write
+            found[6] += tally.tried_output
+            found[7] += tally.tried_reasoning
+        for (*names, status), (requests, unpriced, cost, *tokens) in sums.items():
+            route = self._bounded(fresh, *names)
+            if requests:
+                _raise(delta, (REQUESTS, *route, status), requests)
+            if unpriced:
+                _raise(delta, (UNPRICED,), unpriced)
+            if cost:
+                _raise(delta, (COST, *route), cost)
+            for name, amount in zip(TOKEN_CLASSES, tokens, strict=True):
+                if amount:
+                    _raise(delta, (TOKENS, *route, name), amount)
 
-    def _observe(self, delta: dict[Series, int], fresh: set[Route], row: RequestRow) -> None:
-        labels = self._bounded(fresh, row.router or "", row.provider or "", row.model or "")[1:]
-        _observe(delta, DURATION, labels, row.duration_ms)
-        if row.ttft_ms is not None:
-            _observe(delta, TTFT, labels, row.ttft_ms)
-        if row.overhead_ms is not None:
-            _observe(delta, OVERHEAD, (), row.overhead_ms)
-        if row.status == "refused":
-            series = (REFUSALS, row.error_code or "")
-            delta[series] = delta.get(series, 0) + 1
+    def _observe_all(self, delta: dict[Series, int], fresh: set[Route], entries: Iterable[Entry]) -> None:
+        # a list for each place, not a series for each bucket: this is done for every request
+        overhead = _empty(OVERHEAD)
+        places: dict[tuple[str | None, ...], tuple[list[int], list[int]]] = {}
+        by_labels: dict[Series, tuple[list[int], list[int]]] = {}
+        for entry in entries:
+            row = entry.request
+            place = (row.router, row.provider, row.model)
+            found = places.get(place)
+            if found is None:
+                labels = self._bounded(fresh, row.router or "", row.provider or "", row.model or "")[1:]
+                found = places[place] = by_labels.setdefault(labels, (_empty(DURATION), _empty(TTFT)))
+            duration, ttft = found
+            duration[bisect_left(_SECONDS_MS, row.duration_ms)] += 1
+            duration[-1] += round(row.duration_ms * 1000)
+            if row.ttft_ms is not None:
+                ttft[bisect_left(_SECONDS_MS, row.ttft_ms)] += 1
+                ttft[-1] += round(row.ttft_ms * 1000)
+            if row.overhead_ms is not None:
+                overhead[bisect_left(_OVERHEAD_MS, row.overhead_ms)] += 1
+                overhead[-1] += round(row.overhead_ms * 1000)
+            if row.status == "refused":
+                _raise(delta, (REFUSALS, row.error_code or ""), 1)
+        for labels, (duration, ttft) in by_labels.items():
+            _put(delta, (DURATION, *labels), duration)
+            _put(delta, (TTFT, *labels), ttft)
+        _put(delta, (OVERHEAD,), overhead)
 
     def _bounded(self, fresh: set[Route], router: str, provider: str, model: str) -> Route:
         route = (router, provider, model)
@@ -119,8 +144,15 @@ def _raise(delta: dict[Series, int], series: Series, amount: int) -> None:
     delta[series] = delta.get(series, 0) + amount
 
 
-def _observe(delta: dict[Series, int], name: str, labels: Series, milliseconds: float) -> None:
-    bucket = (name, *labels, str(bisect_left(_BOUNDS_MS[name], milliseconds)))
-    delta[bucket] = delta.get(bucket, 0) + 1
-    total = (name, *labels, SUM)
-    delta[total] = delta.get(total, 0) + round(milliseconds * 1000)
+def _empty(name: str) -> list[int]:
+    """Return a histogram of nothing: a count for each bucket, one above the last bound, and the sum."""
+    return [0] * (len(BOUNDS[name]) + 2)
+
+
+def _put(delta: dict[Series, int], series: Series, histogram: list[int]) -> None:
+    *counts, total = histogram
+    if any(counts):
+        for bucket, count in enumerate(counts):
+            if count:
+                delta[*series, str(bucket)] = count
+        delta[*series, SUM] = total

@@ -8,18 +8,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from shared.contracts.speed import Mix, Speed
 
 SPEED_HALF_LIFE_S: Final = 1_800.0
 MIX_HALF_LIFE_S: Final = 86_400.0
 MOST: Final = 10_000
 """Models, and routers, that are kept: the least asked ones go first."""
+_MOST_HALVES: Final = 64.0
+"""Half-lives after which weights are brought back to 1."""
 _FORGOTTEN: Final = 0.05
 """Fewer samples than this, after decay, say nothing any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """One request that one attempt answered whole."""
 
     time_s: float
@@ -38,29 +41,43 @@ class Sample:
 
 @dataclass(slots=True)
 class _Mean:
-    """Sums of weighted values, and the weight they have."""
+    """Sums of weighted values, and the weight they have.
+
+    New samples weigh more instead of old ones less, which comes to the same and touches nothing that is there: what is
+    kept is as of ``since_s``, at which a sample would weigh 1.
+    https://dimacs.rutgers.edu/~graham/pubs/papers/fwddecay.pdf
+    """
 
     half_life_s: float
     sums: list[float]
     weights: list[float]
     samples: float = 0.0
+    since_s: float = 0.0
     at_s: float = 0.0
+    weight: float = 1.0
+    """Of a sample at ``at_s``."""
 
-    def add(self, time_s: float, values: Iterable[float | None]) -> None:
+    def add(self, time_s: float, values: tuple[float | None, ...]) -> None:
         """Take one sample; None: it says nothing of that value. What comes late weighs as if it came now."""
-        self.fade(time_s)
-        self.samples += 1.0
+        if time_s > self.at_s:
+            self.at_s = time_s
+            halves = (time_s - self.since_s) / self.half_life_s
+            if halves > _MOST_HALVES:
+                self.fade(time_s)
+                halves = 0.0
+            self.weight = 2.0**halves
+        weight = self.weight
+        self.samples += weight
         for place, value in enumerate(values):
             if value is not None:
-                self.sums[place] += value
-                self.weights[place] += 1.0
+                self.sums[place] += value * weight
+                self.weights[place] += weight
 
     def fade(self, time_s: float) -> None:
         """Let what is there weigh as little as it should at ``time_s``."""
-        if time_s <= self.at_s:
-            return
-        factor = 0.5 ** ((time_s - self.at_s) / self.half_life_s)
-        self.at_s = time_s
+        self.at_s = max(self.at_s, time_s)
+        factor = 0.5 ** ((self.at_s - self.since_s) / self.half_life_s)
+        self.since_s, self.weight = self.at_s, 1.0
         self.samples *= factor
         self.sums = [value * factor for value in self.sums]
         self.weights = [weight * factor for weight in self.weights]

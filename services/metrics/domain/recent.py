@@ -49,18 +49,28 @@ class Minute(msgspec.Struct, gc=False):
     ttft_ms: dict[str, float | None]
 
 
+_NOTHING: Final = Tally()
+
+
 class _Slot:
     """One minute of one series, and how it was told last."""
 
-    __slots__ = ("succeeded", "succeeded_model", "succeeded_provider", "tally", "told")
+    __slots__ = ("_own", "succeeded", "succeeded_model", "succeeded_provider", "tally", "told")
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.tally = _NOTHING
+        self._own = False
         self.succeeded = self.succeeded_provider = self.succeeded_model = 0
         self.told: bytes | None = None
 
     def add(self, status: str, tally: Tally) -> None:
-        self.tally.add(tally)
+        if self.tally is _NOTHING:
+            # most minutes of a key at a model see one batch only, so what that brought is shared until it is more
+            self.tally = tally
+        else:
+            if not self._own:
+                self.tally, self._own = self.tally.copy(), True
+            self.tally.add(tally)
         if status == _SUCCEEDED:
             self.succeeded += tally.requests
             self.succeeded_provider += tally.tried_provider
@@ -87,10 +97,13 @@ class Recent:
         for (start, (key, key_name, _, provider, model, status)), tally in rolled.items():
             if not now - SPAN_S < start < now + _AHEAD_S:
                 continue
-            if key_name:
-                self._ids.setdefault(key_name, set()).add(key)
-            series: set[Asked] = {EVERYTHING, (key, "", ""), ("", provider, ""), ("", "", model)}
-            series |= {(key, provider, ""), (key, "", model)}
+            if key_name and key not in (ids := self._ids.setdefault(key_name, set())):
+                ids.add(key)
+            of_model, of_key = ("", "", model), (key, "", "")
+            series = (EVERYTHING, of_key, ("", provider, ""), of_model, (key, provider, ""), (key, "", model))
+            if not (key and provider and model):
+                # what is empty asks for any, and is not to be counted twice
+                series = dict.fromkeys(series)
             for asked in series:
                 self._add(asked, start, status, tally)
 
@@ -141,7 +154,7 @@ def _merged(one: Mapping[int, _Slot], other: Mapping[int, _Slot]) -> dict[int, _
     for slots in (one, other):
         for start, slot in slots.items():
             sums = both.setdefault(start, _Slot())
-            sums.tally.add(slot.tally)
+            sums.add("", slot.tally)
             sums.succeeded += slot.succeeded
             sums.succeeded_provider += slot.succeeded_provider
             sums.succeeded_model += slot.succeeded_model

@@ -72,6 +72,10 @@ class Tally(msgspec.Struct, gc=False):
     ttft: dict[int, int] = msgspec.field(default_factory=dict[int, int])
     """Requests by the bucket of the time to their first content."""
 
+    def copy(self) -> "Tally":
+        """Return another of the same, to be changed apart."""
+        return msgspec.structs.replace(self, duration=self.duration.copy(), ttft=self.ttft.copy())
+
     def add(self, other: "Tally") -> None:
         """Take over everything that ``other`` counted."""
         self.requests += other.requests
@@ -113,14 +117,19 @@ def roll(entries: Iterable[Entry]) -> Rolled:
     for entry in entries:
         request = entry.request
         start = request.time_ms // 60_000 * MINUTE
-        head = (request.key_id or "", request.key_name or "", request.router or "")
-        own = _tally(rolled, (start, (*head, request.provider or "", request.model or "", request.status)))
-        _count(own, request)
+        key_id, key_name, router = request.key_id or "", request.key_name or "", request.router or ""
+        provider, model, status = request.provider, request.model, request.status
+        place = (start, (key_id, key_name, router, provider or "", model or "", status))
+        own = rolled.get(place)
+        if own is None:
+            own = rolled[place] = _first(request)
+        else:
+            _count(own, request)
         if len(entry.attempts) == 1:
             attempt = entry.attempts[0]
             there = own
-            if attempt.model != request.model or attempt.provider != request.provider:
-                there = _tally(rolled, (start, (*head, attempt.provider or "", attempt.model or "", request.status)))
+            if attempt.model != model or attempt.provider != provider:
+                there = _tally(rolled, (start, (*place[1][:3], attempt.provider or "", attempt.model or "", status)))
             _count_tried(there, attempt)
             if attempt.cost is None:
                 there.unpriced_provider += 1
@@ -128,7 +137,7 @@ def roll(entries: Iterable[Entry]) -> Rolled:
             continue
         unpriced: set[str | None] = set()
         for attempt in entry.attempts:
-            there = _tally(rolled, (start, (*head, attempt.provider or "", attempt.model or "", request.status)))
+            there = _tally(rolled, (start, (*place[1][:3], attempt.provider or "", attempt.model or "", status)))
             _count_tried(there, attempt)
             if attempt.cost is None:
                 # a provider's name holds no slash, a model's does
@@ -143,6 +152,25 @@ def _tally(rolled: Rolled, place: tuple[int, Group]) -> Tally:
     if found is None:
         found = rolled[place] = Tally()
     return found
+
+
+def _first(row: RequestRow) -> Tally:
+    # the same as counting it into nothing, in one step
+    ttft = row.ttft_ms
+    return Tally(
+        1,
+        row.attempts,
+        row.input_tokens,
+        row.cached_tokens,
+        row.cache_write_tokens,
+        row.output_tokens,
+        row.reasoning_tokens,
+        row.known_cost,
+        row.shadow_cost,
+        int(row.cost is None),
+        duration={bisect_left(BOUNDS_MS, row.duration_ms): 1},
+        ttft={} if ttft is None else {bisect_left(BOUNDS_MS, ttft): 1},
+    )
 
 
 def _count(tally: Tally, row: RequestRow) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from services.metrics.adapters.databases import open_database
 from services.metrics.adapters.queries import SqlLedger
+from services.metrics.adapters.rollups import stored_values
+from services.metrics.adapters.tables import ROLLUP_SUMS
 from services.metrics.domain.questions import Filter
-from services.metrics.domain.rollups import BOUNDS_MS, percentile
+from services.metrics.domain.rollups import BOUNDS_MS, SUMS, Tally, percentile
 from services.metrics.domain.spans import spans
 from shared.contracts.usage import Tokens
 from shared.kernel.clock import rfc3339
@@ -121,3 +123,9 @@ def test_a_percentile_is_off_by_five_hundredths_at_most():
     for share in (0.5, 0.95, 0.99):
         assert percentile(counts, share) == pytest.approx(values[int(share * len(values))], rel=0.05)
     assert percentile({}, 0.5) is None
+
+
+def test_every_sum_of_a_tally_is_in_its_column():
+    stored = dict(zip(ROLLUP_SUMS, stored_values(Tally(*range(1, len(SUMS) + 1))), strict=False))
+    for number, name in enumerate(SUMS, 1):
+        assert stored[f"{name}_pico" if name.endswith("cost") else name] == number
