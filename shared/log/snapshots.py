@@ -1,5 +1,6 @@
 """Local snapshots of folds: stream identity, sequence and state behind a checksum; a damaged one counts as none."""
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -9,9 +10,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
+import structlog
+
 _SUFFIX: Final = ".snapshot"
 _MAGIC: Final = b"LRSNAP01"
 _LENGTHS: Final = struct.Struct("!QII")
+
+log = structlog.get_logger("log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,20 @@ class SnapshotStore:
         return decode_snapshot(raw)
 
     def save(self, name: str, snapshot: Snapshot) -> None:
-        """Replace the snapshot (temporary file, rename): an interrupted write leaves the old one."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Replace the snapshot (temporary file, rename): an interrupted write leaves the old one.
+
+        Where it cannot be written there is an older one, or none: a start then reads more of the log.
+        """
         writer = f"{socket.gethostname()}.{os.getpid()}"  # containers may share the folder, and each is process 1
         temporary = self._path(name).with_suffix(f".{writer}.tmp")
-        temporary.write_bytes(encode_snapshot(snapshot))
-        temporary.replace(self._path(name))
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary.write_bytes(encode_snapshot(snapshot))
+            temporary.replace(self._path(name))
+        except OSError as error:
+            log.warning("no snapshot written", name=name, why=error.strerror)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def within(self, name: str) -> "SnapshotStore":
         """Return a store of its own inside this one."""

@@ -76,7 +76,7 @@ class Journal:
         self._unwritten: deque[tuple[bytes, bytes]] = deque()
         self._unwritten_bytes = 0
         self.problem: str | None = None
-        """Why it cannot be written, since the last try."""
+        """Why it cannot be written; something small may find room all the same."""
         self.dropped = 0
         """Records of refused requests that were too many to wait."""
         try:
@@ -258,7 +258,6 @@ class Journal:
         except OSError as error:
             self.problem = f"usage cannot be written to disk: {error.strerror}"
             raise
-        self.problem = None
         self._dirty = True
         self._current.size += size
         self._size += size
