@@ -50,6 +50,8 @@ OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics": ("usage", "requests", "reprice", "recent", "rebuild", "dead-letters"),
 }
 """Which other service serves which part of the admin API."""
+_REFUSED_S: Final = 10.0
+"""For how long the log may take nothing before it is told: a restart of nats-server is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,16 @@ def build(
         return not_ready()
 
     registry = _registry(journal, data_plane, watch)
-    health_view = HealthView(catalog, health, {"gateway": own_readiness, **readiness}, problems, log_state)
+
+    def degraded() -> list[str]:
+        refused = outbox.refused_for_s()
+        if refused < _REFUSED_S or not log.connected():
+            return problems()
+        # nats-server 2.15 writes no more to a stream that once found no room, though it answers
+        told = f"the event log has taken no usage for {refused:.0f} s: if its disk was full, start NATS again"
+        return [told, *problems()]
+
+    health_view = HealthView(catalog, health, {"gateway": own_readiness, **readiness}, degraded, log_state)
     app = PublicApp(
         data_plane=data_plane,
         admin={

@@ -264,3 +264,15 @@ def test_everything_is_scraped_and_no_alert_fires(run: Run) -> None:
     assert [target["health"] for target in run.prometheus.targets()] == ["up"]
     firing = run.prometheus.ask('ALERTS{alertstate="firing"}')
     assert {labels[0] for labels in firing} <= {"DiskFillsUp"}, "this machine's disk is its own affair"
+
+
+PROMISED = (
+    *("requests_total", "tokens_total", "cost_usd_total", "attempts_total", "dead_letters_total"),
+    *("request_duration_seconds_bucket", "time_to_first_token_seconds_bucket", "gateway_overhead_seconds_bucket"),
+    *("provider_up", "circuit_state", "projection_lag_events", "outbox_records", "unpriced_requests_total"),
+)
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_what_others_build_on_is_counted_under_its_name(run: Run, name: str) -> None:
+    assert run.prometheus.ask(f"count(localrouter_{name})")[()] > 0

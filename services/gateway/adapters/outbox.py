@@ -1,6 +1,7 @@
 """Ships the journal's records to the usage log in envelopes, in order, until each is acknowledged."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,11 @@ class Outbox:
         self._task: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
         self._stopping = False
+        self._refused_since: float | None = None
+
+    def refused_for_s(self) -> float:
+        """Return for how many seconds the log has taken nothing; 0: it takes what there is."""
+        return 0.0 if self._refused_since is None else time.monotonic() - self._refused_since
 
     def wake(self) -> None:
         """Say that there is something to ship."""
@@ -80,10 +86,12 @@ class Outbox:
             try:
                 await asyncio.to_thread(self._journal.sync)
                 await self._ship()
+                self._refused_since = None
             except (LogUnavailable, OutcomeUnknown, OSError) as error:
                 if self._stopping:
                     return
                 log.warning("usage waits in the journal", error=str(error))
+                self._refused_since = self._refused_since or time.monotonic()
                 self._wanted.set()
                 await asyncio.sleep(RETRY_S)
             if self._stopping:
