@@ -10,9 +10,10 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,10 +38,10 @@ _DAY_S: Final = 86_400
 _KEYS, _MODELS, _ROUTERS = 50, 8, 4
 
 
-def records(count: int, day: datetime) -> list[UsageRecord]:
-    """Return ``count`` requests of one day, in order, of several keys and models; some fell back, some failed."""
+def records(count: int, day: datetime) -> Iterator[UsageRecord]:
+    """Yield ``count`` requests of one day, in order, of several keys and models; some fell back, some failed."""
     chance = random.Random(1)
-    return [_record(number, day + timedelta(seconds=number * _DAY_S / count), chance) for number in range(count)]
+    return (_record(number, day + timedelta(seconds=number * _DAY_S / count), chance) for number in range(count))
 
 
 def _record(number: int, moment: datetime, chance: random.Random) -> UsageRecord:
@@ -95,7 +96,7 @@ async def fill(log: NatsLog, count: int, day: datetime) -> None:
     """Publish ``count`` records."""
     made = records(count, day)
     for start in range(0, count, _ENVELOPE):
-        payload = usage_payload(made[start : start + _ENVELOPE], position=f"0:{start}")
+        payload = usage_payload(list(islice(made, _ENVELOPE)), position=f"0:{start}")
         await log.publish("lr.usage.gateway-1", payload, message_id=f"0:{start}")
 
 
