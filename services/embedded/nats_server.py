@@ -138,7 +138,7 @@ class NatsServer:
                 os.fspath(nats_server_binary()),
                 "-c",
                 os.fspath(self._config),
-                env={KEY_VARIABLE: self._key, "GOMEMLIMIT": _MEMORY},
+                env={KEY_VARIABLE: self._key, "GOMEMLIMIT": _MEMORY, "GOMAXPROCS": "1"},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
