@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.system import until
+
 Run = Callable[..., Any]
 
 ADMIN = "/admin/v1"
@@ -118,6 +120,8 @@ def test_more_than_one_text_is_wrong_usage(run: Run):
 def test_an_interrupted_chat_leaves_no_key_behind(run: Run, gateway: Any):
     def interrupt(_: Any) -> bytes:
         os.kill(os.getpid(), signal.SIGINT)
+        # an answer that ended meanwhile would be another story
+        until(lambda: any(seen.method == "DELETE" for seen in gateway.seen), "the key is gone", 5)
         return b'data: {"choices":[]}\n\n'
 
     gateway.answers[("POST", CHAT)] = interrupt
