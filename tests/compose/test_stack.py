@@ -195,8 +195,12 @@ def test_an_ollama_of_this_machine_is_found(stack: Stack, system: System, tmp_pa
         body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
         headers = {"authorization": f"Bearer {key}"}
         url = f"{system.url}/v1/chat/completions"
-        until(lambda: httpx.post(url, json=body, headers=headers, timeout=30).status_code == 200, "it is asked", 60)
-        assert system.requests(1)[0]["provider"] == "ollama"
+
+        def asked() -> str | None:
+            said = httpx.post(url, json=body, headers=headers, timeout=30)
+            return said.headers["x-request-id"] if said.status_code == 200 else None
+
+        assert system.request(until(asked, "it is asked", 60))["provider"] == "ollama"
 
 
 def test_the_end_to_end_suite_from_inside_the_network(stack: Stack, system: System) -> None:
