@@ -1,5 +1,6 @@
 """A gateway's admin API as recorded, and the command line run against it in this process."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -256,11 +257,12 @@ def handler(gateway: Callable[[], Gateway]) -> type[BaseHTTPRequestHandler]:
             body = (
                 b"" if document is None else document if isinstance(document, bytes) else json.dumps(document).encode()
             )
-            self.send_response(status)
-            self.send_header("x-request-id", str(REQUEST["id"]))
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # a command that was interrupted has gone
+                self.send_response(status)
+                self.send_header("x-request-id", str(REQUEST["id"]))
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
 
