@@ -78,7 +78,7 @@ class Journal:
         self.problem: str | None = None
         """Why it cannot be written; something small may find room all the same."""
         self.dropped = 0
-        """Records of refused requests that were too many to wait."""
+        """Records of refused requests that were too many to wait; whoever tells of them sets it back."""
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(folder)
