@@ -83,9 +83,9 @@ class Outbox:
                 await asyncio.sleep(INTERVAL_S)
             if self._journal.problem is not None:
                 self._journal.try_again()
-                if self._journal.problem is None and self._journal.dropped:
-                    log.warning("refusals found no room on the disk and are not recorded", count=self._journal.dropped)
-                    self._journal.dropped = 0
+            if self._journal.dropped and self._journal.problem is None:
+                log.warning("refusals found no room on the disk and are not recorded", count=self._journal.dropped)
+                self._journal.dropped = 0
             try:
                 await asyncio.to_thread(self._journal.sync)
                 await self._ship()
