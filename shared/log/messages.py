@@ -5,14 +5,16 @@ from typing import Final
 
 from shared.contracts.envelope import decode_event
 from shared.kernel.errors import ContractBroken
-from shared.log.port import STREAMS, Append, EventLog, Recorded
+from shared.log.port import LR_USAGE, STREAMS, Append, EventLog, Recorded
 
 MAX_BATCH: Final = 1_000
 """Events in one atomic append: what a NATS server takes (error 10199 above it)."""
 
 
 def read_message(stream: str, subject: str, sequence: int, raw: bytes) -> Recorded:
-    """Return a stored message with its event, or with why it has none."""
+    """Return a stored message with its event, or with why it has none; those of ``LR_USAGE`` are no events."""
+    if stream == LR_USAGE:
+        return Recorded(stream, subject, sequence, raw)
     try:
         return Recorded(stream, subject, sequence, raw, event=decode_event(raw))
     except ContractBroken as error:
