@@ -30,6 +30,9 @@ def parse_usd(text: str | Decimal | int) -> PicoUsd:
 
 def format_usd(amount: int) -> str:
     """Return ``amount`` (pico-USD) as an exact decimal string in USD without trailing zeros."""
+    if 0 < amount < _DOLLAR:
+        # what nearly every request costs
+        return f"0.{amount:012d}".rstrip("0")
     sign = "-" if amount < 0 else ""
     dollars, pico = divmod(abs(amount), _DOLLAR)
     return f"{sign}{dollars}.{pico:012d}".rstrip("0") if pico else f"{sign}{dollars}"
