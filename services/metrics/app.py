@@ -1,6 +1,5 @@
 """The composition root of metrics: the whole wiring on one screen."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from services.metrics.adapters.access_log import AccessLog
@@ -16,8 +15,7 @@ from services.metrics.adapters.recent import RecentUsage
 from services.metrics.adapters.repricing import Repricer
 from services.metrics.adapters.writer import Writer
 from services.metrics.api.prometheus import Prometheus
-from services.metrics.domain.rollups import Rolled
-from services.metrics.domain.rows import RequestRow
+from services.metrics.domain.batches import Added
 from services.metrics.projections.access import access_line
 from services.metrics.projections.ledger import another, fold, read_entry, same
 from services.metrics.projections.plans import PlanIndex
@@ -71,9 +69,9 @@ def build(
         measuring.take(ledger.newest(_NEWEST))
         recent.take(ledger.minutes(recent.since()))
 
-    def applied(requests: Sequence[RequestRow], rolled: Rolled) -> None:
-        measuring.take(requests)
-        recent.take(rolled)
+    def applied(added: Added) -> None:
+        measuring.take(entry.request for entry in added.entries)
+        recent.take(added.minutes)
 
     consumer = Consumer(
         settings,

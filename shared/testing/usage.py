@@ -23,7 +23,7 @@ def attempt(model: str = "openai/gpt", outcome: str = "succeeded", **changes: An
         model=model,
         outcome=outcome,
         started_at=rfc3339(NOON),
-        duration_ms=250.0,
+        duration_ms=299.3,
         http_status=200,
         tokens=Tokens(input=10, output=5, source="provider"),
         cost=1_000_000,

@@ -13,9 +13,9 @@ import structlog
 from services.metrics.adapters.database import LedgerUnavailable, RowsRefused
 from services.metrics.adapters.schema import migrate
 from services.metrics.adapters.writer import CONSUMER, Prepared, Writer
+from services.metrics.domain.batches import Added, Batch
 from services.metrics.domain.letters import Replayed
-from services.metrics.domain.rollups import Rolled
-from services.metrics.domain.rows import Batch, Checkpoint, RequestRow
+from services.metrics.domain.rows import Checkpoint
 from services.metrics.settings import MetricsSettings
 from shared.kernel.errors import LogDamaged, LogError, StartRefused
 from shared.log.port import LR_USAGE, EventLog, Position, Recorded
@@ -25,8 +25,8 @@ T = TypeVar("T")
 _APART_S: Final = 0.25
 """How far apart transactions begin, unless a full batch waits already."""
 _LOOK_S: Final = 0.02
-_MESSAGES: Final = 32
-_BYTES: Final = 4 * 1024 * 1024
+_MESSAGES: Final = 64
+_BYTES: Final = 8 * 1024 * 1024
 """A transaction takes at most so many messages, and no more of them once they are so many bytes: the rows of all its
 records are in memory at once, and what is behind the log gains from few and large ones."""
 _FEW: Final = 7
@@ -59,7 +59,7 @@ class Consumer:
         fold: Callable[[Sequence[Recorded]], Batch],
         bury: Bury,
         warm: Callable[[Writer], None],
-        applied: Callable[[Sequence[RequestRow], Rolled], None],
+        applied: Callable[[Added], None],
     ) -> None:
         """``writer`` opens the ledger, once its tables are there; ``bury`` sets a message aside for people.
 
@@ -80,6 +80,8 @@ class Consumer:
         self._task: asyncio.Task[None] | None = None
         self._problem: str | None = "the ledger is not open yet"
         self._refused = False
+        self._turn = asyncio.Event()
+        self._turn.set()
         self._checkpoint = Checkpoint("", 0)
         self._end: int | None = None
 
@@ -206,13 +208,16 @@ class Consumer:
                 await waiting.put(recorded)
 
     async def _write(self, writer: Writer, waiting: asyncio.Queue[Recorded], group: asyncio.TaskGroup) -> None:
-        # where more waits, it is read while the database takes what came before
         coming = group.create_task(self._gather(waiting, apart_from=0.0))
         while True:
             messages, batch = await coming
             coming = group.create_task(self._gather(waiting, apart_from=asyncio.get_running_loop().time()))
-            async with self._gate:
-                await self._apply(writer, messages, batch)
+            self._turn.clear()
+            try:
+                async with self._gate:
+                    await self._apply(writer, messages, batch)
+            finally:
+                self._turn.set()
 
     async def _gather(self, waiting: asyncio.Queue[Recorded], *, apart_from: float) -> _Folded:
         # A transaction costs milliseconds whatever it holds, and its thread keeps the loop from the interpreter: so
@@ -225,6 +230,7 @@ class Consumer:
         while len(messages) < _MESSAGES and size < _BYTES and not waiting.empty():
             messages.append(waiting.get_nowait())
             size += len(messages[-1].raw)
+        await self._turn.wait()
         try:
             return messages, await loop.run_in_executor(self._folding, self._fold, messages)
         except _UNACCEPTABLE:
@@ -249,7 +255,7 @@ class Consumer:
         if prepared.broken:
             return Replayed(reason=prepared.broken[message.sequence])
         self._commit(writer, replace(prepared, healed=message.sequence))
-        return Replayed(len(prepared.fresh))
+        return Replayed(len(prepared.fresh.entries))
 
     async def _watch(self) -> None:
         """Notice a log that went backwards while nothing new arrives, and how far it goes."""
@@ -279,38 +285,24 @@ class Consumer:
             else:
                 return
         broken = {message.sequence: f"the ledger does not take it: {error}"}
-        await self._set_aside(writer, [message], Prepared([], broken, message.sequence))
+        await self._take(writer, [message], Batch(broken=broken, sequence=message.sequence))
 
     async def _take(self, writer: Writer, messages: Sequence[Recorded], batch: Batch | None) -> None:
-        prepared = await self.in_thread(lambda: self._prepare(writer, messages, batch))
-        if prepared.broken:
-            await self._set_aside(writer, messages, prepared)
-        else:
-            self._moved(prepared)
-
-    def _prepare(self, writer: Writer, messages: Sequence[Recorded], batch: Batch | None) -> Prepared:
-        prepared = writer.prepare(self._fold(messages) if batch is None else batch)
-        if not prepared.broken:
-            # the usual case is one visit to the thread
-            self._commit(writer, prepared)
-        return prepared
-
-    async def _set_aside(self, writer: Writer, messages: Sequence[Recorded], prepared: Prepared) -> None:
-        """Bury first, commit second: a crash in between buries again, under the same message id, and loses nothing."""
+        prepared = await self.in_thread(lambda: writer.prepare(self._fold(messages) if batch is None else batch))
+        # Bury first, commit second: a crash in between buries again, under the same message id, and loses nothing.
         for message in messages:
             reason = prepared.broken.get(message.sequence)
             if reason is not None:
                 log.error("usage message set aside", sequence=message.sequence, reason=reason)
                 await self._bury(CONSUMER, message, reason)
-        await self.in_thread(lambda: self._commit(writer, prepared))
-        self._moved(prepared)
-
-    def _commit(self, writer: Writer, prepared: Prepared) -> None:
-        rolled = writer.commit(prepared, self._checkpoint.identity)
-        self._applied([entry.request for entry in prepared.fresh], rolled)
-
-    def _moved(self, prepared: Prepared) -> None:
+        # what comes next is read while the database is at work: earlier, two threads would only wait for each other
+        loop = asyncio.get_running_loop()
+        await self.in_thread(lambda: self._commit(writer, prepared, lambda: loop.call_soon_threadsafe(self._turn.set)))
         self._checkpoint = Checkpoint(self._checkpoint.identity, max(self.sequence, prepared.sequence))
+
+    def _commit(self, writer: Writer, prepared: Prepared, waits: Callable[[], object] = lambda: None) -> None:
+        writer.commit(prepared, self._checkpoint.identity, waits=waits)
+        self._applied(prepared.fresh)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do something in the ledger's thread, where nothing else of it happens meanwhile."""

@@ -30,6 +30,12 @@ class Database(Protocol):
         ...
 
     @property
+    def served(self) -> bool:
+        """Whether a server of its own does the work; else a thread here does, which takes turns at the interpreter with
+        the others up to the moment when all that is left is to commit."""
+        ...
+
+    @property
     def where(self) -> Path | Postgres:
         """The same, to be opened by somebody else."""
         ...

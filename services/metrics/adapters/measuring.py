@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
@@ -37,7 +37,7 @@ class Measuring:
         self._told: tuple[dict[str, Speed], dict[str, Mix]] = ({}, {})
         self._task: asyncio.Task[None] | None = None
 
-    def take(self, requests: Sequence[RequestRow]) -> None:
+    def take(self, requests: Iterable[RequestRow]) -> None:
         """Take what is new in the ledger; called in its thread."""
         samples = list(samples_of(requests))
         if samples:

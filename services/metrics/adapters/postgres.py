@@ -54,6 +54,11 @@ class PostgresDatabase:
         return self._where.url
 
     @property
+    def served(self) -> bool:
+        """It is."""
+        return True
+
+    @property
     def where(self) -> Postgres:
         """The database, with its password."""
         return self._where

@@ -18,9 +18,9 @@ from services.metrics.adapters.database import Database, LedgerUnavailable, Rows
 from services.metrics.adapters.queries import SqlLedger
 from services.metrics.adapters.schema import migrate
 from services.metrics.adapters.tables import ACCESS_FILES, COUNTERS
-from services.metrics.adapters.writer import Prepared, Writer
+from services.metrics.adapters.writer import Writer
+from services.metrics.domain.batches import Batch
 from services.metrics.domain.rebuilding import Rebuilding
-from services.metrics.domain.rows import Batch
 from shared.kernel.clock import Clock
 from shared.kernel.errors import LocalRouterError
 from shared.log.port import LR_USAGE, EventLog, Recorded
@@ -109,13 +109,14 @@ class Rebuild:
             thread.shutdown()
 
     async def _catch_up(self, thread: ThreadPoolExecutor, writer: Writer) -> None:
-        position = await self._log.position(LR_USAGE)
-        self._at = replace(self._at, end=position.sequence)
+        # to where the ledger in use is, not to the end of the log: further than that one it must not be
+        identity = (await self._log.position(LR_USAGE)).identity
+        self._at = replace(self._at, end=self._consumer.sequence)
         while self._at.end - self._at.sequence > _NEAR or not self._at.sequence:
             before = self._at.sequence
             async for messages in self._messages(before, self._at.end):
-                await self._take(thread, writer, messages, position.identity)
-            self._at = replace(self._at, end=(await self._log.position(LR_USAGE)).sequence)
+                await self._take(thread, writer, messages, identity)
+            self._at = replace(self._at, end=self._consumer.sequence)
             if self._at.sequence == before:
                 return
 
@@ -172,16 +173,15 @@ class Rebuild:
                     await self._take(thread, writer, [message], identity)
                 return
             broken = {messages[0].sequence: f"the ledger does not take it: {error}"}
-            prepared = Prepared([], broken, messages[0].sequence)
-            await _in(thread, lambda: writer.commit(prepared, identity))
-            taken = 0
+            batch = Batch(broken=broken, sequence=messages[0].sequence)
+            taken = await _in(thread, lambda: _write(writer, batch, identity))
         self._at = replace(self._at, sequence=messages[-1].sequence, records=self._at.records + taken)
 
 
 def _write(writer: Writer, batch: Batch, identity: str) -> int:
     prepared = writer.prepare(batch)
     writer.commit(prepared, identity)
-    return len(prepared.fresh)
+    return len(prepared.fresh.entries)
 
 
 def _carried(live: Writer) -> list[list[tuple[Any, ...]]]:

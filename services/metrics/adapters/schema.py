@@ -13,9 +13,9 @@ from services.metrics.adapters.databases import open_database
 from services.metrics.settings import Postgres
 from shared.kernel.errors import StartRefused
 
-SCHEMA: Final = "0003"
+SCHEMA: Final = "0004"
 """The newest migration: what ``adapters.tables`` describes."""
-KNOWN: Final = ("0001", "0002", "0003")
+KNOWN: Final = ("0001", "0002", "0003", "0004")
 _ROOT: Final = Path(__file__).parents[3]
 
 log = structlog.get_logger("metrics.schema")

@@ -17,6 +17,8 @@ from services.metrics.adapters.tables import TABLES
 from shared.kernel.errors import StartRefused
 
 _PRAGMAS: Final = (
+    # of a new file: twice as many rows to a page, half as many pages to write
+    "PRAGMA page_size = 8192",
     "PRAGMA journal_mode = WAL",
     # NORMAL is enough: a power cut may take the last transactions, but each holds rows, counters and checkpoint
     # together, so what is lost is read from the log again. FULL would only buy an fsync per batch.
@@ -44,6 +46,11 @@ class Sqlite:
     def place(self) -> str:
         """The file."""
         return str(self._path)
+
+    @property
+    def served(self) -> bool:
+        """It is not."""
+        return False
 
     @property
     def where(self) -> Path:

@@ -1,6 +1,6 @@
 """Sums of what was used, as SQL: from rollups where their spans of time fit the question, else from the rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from services.metrics.adapters.tables import ATTEMPTS, REQUESTS, ROLLUP_GROUPS, ROLLUPS
+from services.metrics.adapters.tables import ATTEMPT_ROWS, REQUESTS, ROLLUP_GROUPS, ROLLUPS
 from services.metrics.domain.counters import TOKEN_CLASSES
 from services.metrics.domain.questions import Filter, GroupBy
 from services.metrics.domain.spans import Span
@@ -160,15 +160,21 @@ def conditions(table: Table, where: Filter) -> list[ColumnElement[bool]]:
         found.append(column.router == where.router)
     if where.status is not None:
         found.append(column.status == where.status)
-    tried = [ATTEMPTS.c[name] == value for name in ("provider", "model") if (value := getattr(where, name)) is not None]
+    tried = {name: value for name in ("provider", "model") if (value := getattr(where, name)) is not None}
     if tried and table is REQUESTS:
-        there = select(ATTEMPTS.c.request_id).where(
-            same_request(ATTEMPTS.c.request_id, ATTEMPTS.c.day, REQUESTS), *tried
+        # not through the view of all attempts: what the row itself tells needs no other one
+        rows = ATTEMPT_ROWS.c
+        there = select(rows.request_id).where(
+            same_request(rows.request_id, rows.day, REQUESTS), *_equal(ATTEMPT_ROWS, tried)
         )
-        found.append(there.exists())
-    elif tried:
-        found.extend(tried)
+        found.append(or_(and_(column.outcome.is_not(None), *_equal(REQUESTS, tried)), there.exists()))
+    else:
+        found.extend(_equal(table, tried))
     return found
+
+
+def _equal(table: Table, values: Mapping[str, str]) -> list[ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in values.items()]
 
 
 def same_request(request_id: ColumnElement[str], day: ColumnElement[str], table: FromClause) -> ColumnElement[bool]:

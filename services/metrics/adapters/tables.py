@@ -58,6 +58,7 @@ REQUESTS: Final = Table(
     Column("overhead_ms", Float),
     Column("attempts", Integer, nullable=False),
     Column("client_request_id", TEXT),
+    Column("outcome", TEXT),
     # id first: one index both keeps a request from being counted twice and finds it by its id alone
     PrimaryKeyConstraint("id", "day"),
     Index("requests_by_time", "time_ms", "id"),
@@ -72,8 +73,8 @@ REQUESTS: Final = Table(
     postgresql_partition_by=_PARTITIONS,
 )
 
-ATTEMPTS: Final = Table(
-    "attempts",
+ATTEMPT_ROWS: Final = Table(
+    "attempt_rows",
     METADATA,
     Column("request_id", TEXT, nullable=False),
     Column("day", TEXT, nullable=False),
@@ -103,6 +104,9 @@ ATTEMPTS: Final = Table(
     sqlite_with_rowid=False,
     postgresql_partition_by=_PARTITIONS,
 )
+
+ATTEMPTS: Final = Table("attempts", MetaData(), *(Column(column.name, column.type) for column in ATTEMPT_ROWS.columns))
+"""A view of every attempt: those that have a row, and those that their request's row tells."""
 
 RECORDS: Final = Table(
     "records",
@@ -169,6 +173,6 @@ ROLLUPS: Final = Table(
     sqlite_with_rowid=False,
 )
 
-BY_DAY: Final = (REQUESTS, ATTEMPTS, RECORDS)
+BY_DAY: Final = (REQUESTS, ATTEMPT_ROWS, RECORDS)
 """In PostgreSQL each is one table a day: old days go at once, and a question reads those that it asks for."""
 TABLES: Final = (*BY_DAY, CHECKPOINTS, COUNTERS, ACCESS_FILES, BURIED, ROLLUP_GROUPS, ROLLUPS)

@@ -15,10 +15,10 @@ from sqlalchemy.exc import DBAPIError
 from services.metrics.adapters.access_log import AccessLog
 from services.metrics.adapters.database import Database, LedgerUnavailable, RowsRefused
 from services.metrics.adapters.known import KnownIds
-from services.metrics.adapters.rollups import Rollups
+from services.metrics.adapters.rollups import Change, Rollups
 from services.metrics.adapters.tables import (
     ACCESS_FILES,
-    ATTEMPTS,
+    ATTEMPT_ROWS,
     BURIED,
     CHECKPOINTS,
     COUNTERS,
@@ -26,9 +26,10 @@ from services.metrics.adapters.tables import (
     REQUESTS,
     ROLLUPS,
 )
+from services.metrics.domain.batches import Added, Batch, add_up
 from services.metrics.domain.counters import Counters, Series
-from services.metrics.domain.rollups import Rolled, roll
-from services.metrics.domain.rows import Batch, Checkpoint, Entry, RequestRow
+from services.metrics.domain.rollups import Rolled
+from services.metrics.domain.rows import Checkpoint, Entry, RequestRow
 from shared.contracts.usage import UsageRecord, decode_record
 from shared.kernel.clock import Clock
 
@@ -44,10 +45,13 @@ _LOOK_UP: Final = 500
 class Prepared:
     """A batch held against the ledger: what is new in it, and which messages must be set aside before it is taken."""
 
-    fresh: list[Entry]
+    fresh: Added
     broken: dict[int, str]
     """Why, by stream sequence: those that were not set aside before."""
     sequence: int
+    delta: dict[Series, int]
+    """By how much the counts rise."""
+    rollups: Change
     healed: int | None = None
     """The sequence of a message that was set aside once, and is taken now."""
 
@@ -101,7 +105,6 @@ class Writer:
                 self._restore(connection, self._access_log)
             checkpoint = self._checkpoint(connection)
             self._roll_up_older(connection)
-        self._rollups.committed()
         self._days = set()
         self._make_room(self._coming())
         return checkpoint
@@ -119,45 +122,42 @@ class Writer:
         return [RequestRow(*row) for row in reversed(rows)]
 
     def prepare(self, batch: Batch, *, again: bool = False) -> Prepared:
-        """Sort out what the ledger has already; writes nothing. ``again``: what was set aside before is broken all the
-        same, if it is. Raises LedgerUnavailable."""
+        """Sort out what the ledger has already, and what becomes of it by the rest; writes nothing. ``again``: what was
+        set aside before is broken all the same, if it is. Raises LedgerUnavailable."""
         broken = dict(batch.broken)
-        fresh = dict(batch.entries)
-        doubtful = self._known.doubtful(request_id for request_id, _ in fresh)
-        if not doubtful and not broken:
-            return Prepared(list(fresh.values()), broken, batch.sequence)
+        added = batch.added
+        doubtful = self._known.doubtful(request_id for request_id, _ in batch.entries)
         with self._transaction() as connection:
-            for identity, known in self._stored(connection, doubtful, {day for _, day in fresh}):
-                entry = fresh.pop(identity, None)
-                if entry is not None and not self._same(known, entry.raw):
-                    sequence, reason = batch.origins[identity], self._another(entry.request.id)
-                    broken[sequence] = f"{broken[sequence]}; {reason}" if sequence in broken else reason
+            if doubtful:
+                added = self._without_known(connection, batch, doubtful, broken)
             if broken and not again:
                 buried = select(BURIED.c.sequence).where(BURIED.c.sequence.in_(list(broken)))
                 for (sequence,) in connection.execute(buried):
                     del broken[sequence]
-        return Prepared(list(fresh.values()), broken, batch.sequence)
+            delta = self.counters.tally(added.days, added.observed, dead_letters=len(broken))
+            return Prepared(added, broken, batch.sequence, delta, self._rollups.arrange(connection, added.spans))
 
-    def commit(self, prepared: Prepared, identity: str) -> Rolled:
+    def commit(self, prepared: Prepared, identity: str, *, waits: Callable[[], object] = lambda: None) -> None:
         """Write what is new, and that everything up to ``prepared.sequence`` of the stream ``identity`` is in.
 
-        Returns what was added, by minute and group. Raises LedgerUnavailable; RowsRefused for rows that the database
-        does not take.
+        Nothing else may have been written since it was prepared. ``waits`` is called when little is left but to wait
+        for the database. Raises LedgerUnavailable; RowsRefused for rows that the database does not take.
         """
-        self._make_room({entry.request.day for entry in prepared.fresh} | self._coming())
-        rolled = roll(prepared.fresh)
-        delta = self.counters.tally(prepared.fresh, rolled, dead_letters=len(prepared.broken))
+        fresh, delta = prepared.fresh.entries, prepared.delta
+        self._make_room({entry.request.day for entry in fresh} | self._coming())
         with self._transaction() as connection:
+            if self._database.served:
+                waits()
             # before the rows: a file that has to be made again is made from those of earlier transactions
             files = self._access_log
-            lengths = {} if files is None else self._write_access_log(connection, files, prepared.fresh)
-            if prepared.fresh:
-                self._database.insert(connection, REQUESTS, [astuple(entry.request) for entry in prepared.fresh])
+            lengths = {} if files is None else self._write_access_log(connection, files, fresh)
+            if fresh:
+                self._database.insert(connection, REQUESTS, [astuple(entry.request) for entry in fresh])
                 self._database.insert(
-                    connection, ATTEMPTS, [astuple(row) for entry in prepared.fresh for row in entry.attempts]
+                    connection, ATTEMPT_ROWS, [astuple(row) for entry in fresh for row in entry.attempts]
                 )
-                self._database.insert(connection, RECORDS, [(*entry.identity, entry.raw) for entry in prepared.fresh])
-                self._rollups.write(connection, rolled)
+                self._database.insert(connection, RECORDS, [(*entry.identity, entry.raw) for entry in fresh])
+                self._rollups.write(connection, prepared.rollups)
             if prepared.broken:
                 self._database.insert(connection, BURIED, list(prepared.broken.items()))
             if prepared.healed is not None:
@@ -167,11 +167,12 @@ class Writer:
             before = self._checkpoint(connection)
             sequence = max(prepared.sequence, before.sequence if before else 0)
             self._upsert(connection, CHECKPOINTS, [(CONSUMER, self._stream, identity, sequence)])
-        self._known.committed(entry.request.id for entry in prepared.fresh)
-        self._rollups.committed()
+            if not self._database.served:
+                waits()
+        self._known.committed(entry.request.id for entry in fresh)
+        self._rollups.committed(prepared.rollups)
         self.counters.add(delta)
         self._lengths.update(lengths)
-        return rolled
 
     def all_rows(self, table: Table) -> list[tuple[Any, ...]]:
         """Return everything that a (small) table holds. Raises LedgerUnavailable."""
@@ -187,6 +188,17 @@ class Writer:
     def close(self) -> None:
         """Let go of the database, which ``open`` opens again."""
         self._engine.dispose()
+
+    def _without_known(
+        self, connection: Connection, batch: Batch, doubtful: Sequence[str], broken: dict[int, str]
+    ) -> Added:
+        fresh = dict(batch.entries)
+        for identity, known in self._stored(connection, doubtful, {day for _, day in fresh}):
+            entry = fresh.pop(identity, None)
+            if entry is not None and not self._same(known, entry.raw):
+                sequence, reason = batch.origins[identity], self._another(entry.request.id)
+                broken[sequence] = f"{broken[sequence]}; {reason}" if sequence in broken else reason
+        return batch.added if len(fresh) == len(batch.entries) else add_up(fresh.values())
 
     def _count(self, series: Series) -> int:
         return self.counters.counts.get(series, 0)
@@ -256,8 +268,11 @@ class Writer:
             asked = select(RECORDS.c.record).where(
                 RECORDS.c.id.in_([row.id for row in part]), RECORDS.c.day.in_({row.day for row in part})
             )
-            self._rollups.write(connection, roll(self._read(raw) for (raw,) in connection.execute(asked)))
-            self._rollups.committed()
+            added = add_up(self._read(raw) for (raw,) in connection.execute(asked))
+            change = self._rollups.arrange(connection, added.spans)
+            self._rollups.write(connection, change)
+            # before the transaction is: should that fail, all is read anew
+            self._rollups.committed(change)
 
     def _forget_old_days(self, connection: Connection, files: AccessLog) -> None:
         self._oldest = files.oldest()

@@ -45,6 +45,38 @@ Route = tuple[str, str, str]
 """Router, provider and model; empty where there was none."""
 
 
+class Observed:
+    """What requests show apart from sums: histograms, whose last element is the sum of what is in them."""
+
+    def __init__(self) -> None:
+        self.routes: dict[tuple[str | None, str | None, str | None], tuple[list[int], list[int]]] = {}
+        """By router, provider and model: how long they took, and their first content."""
+        self.overhead = _empty(OVERHEAD)
+        self.refusals: dict[str, int] = {}
+        """By error code."""
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Take what ``entries`` show."""
+        routes, overhead, refusals = self.routes, self.overhead, self.refusals
+        for entry in entries:
+            row = entry.request
+            route = (row.router, row.provider, row.model)
+            found = routes.get(route)
+            if found is None:
+                found = routes[route] = (_empty(DURATION), _empty(TTFT))
+            duration, ttft = found
+            duration[bisect_left(_SECONDS_MS, row.duration_ms)] += 1
+            duration[-1] += round(row.duration_ms * 1000)
+            if row.ttft_ms is not None:
+                ttft[bisect_left(_SECONDS_MS, row.ttft_ms)] += 1
+                ttft[-1] += round(row.ttft_ms * 1000)
+            if row.overhead_ms is not None:
+                overhead[bisect_left(_OVERHEAD_MS, row.overhead_ms)] += 1
+                overhead[-1] += round(row.overhead_ms * 1000)
+            if row.status == "refused":
+                refusals[row.error_code or ""] = refusals.get(row.error_code or "", 0) + 1
+
+
 class Counters:
     """The counts as they stand, and the label sets that were given out so far."""
 
@@ -57,12 +89,13 @@ class Counters:
             if series[0] in (REQUESTS, TOKENS, COST) and series[1:4] != OTHER
         }
 
-    def tally(self, entries: Iterable[Entry], rolled: Rolled, dead_letters: int = 0) -> dict[Series, int]:
-        """Return by how much ``entries``, ``rolled`` up as well, raise which counts; nothing changes until ``add``."""
+    def tally(self, rolled: Rolled, observed: Observed, dead_letters: int = 0) -> dict[Series, int]:
+        """Return by how much entries, ``rolled`` up and ``observed``, raise which counts; nothing changes until
+        ``add``."""
         delta: dict[Series, int] = {}
         fresh: set[Route] = set()
-        self._count_all(delta, fresh, rolled)
-        self._observe_all(delta, fresh, entries)
+        self._count(delta, fresh, rolled)
+        self._put(delta, fresh, observed)
         if dead_letters:
             delta[DEAD_LETTERS,] = dead_letters
         return delta
@@ -74,8 +107,8 @@ class Counters:
             if series[0] in (REQUESTS, TOKENS, COST) and series[1:4] != OTHER:
                 self._routes.add((series[1], series[2], series[3]))
 
-    def _count_all(self, delta: dict[Series, int], fresh: set[Route], rolled: Rolled) -> None:
-        # added up by route first: minutes and keys make many tallies of few routes
+    def _count(self, delta: dict[Series, int], fresh: set[Route], rolled: Rolled) -> None:
+        # added up by route first: spans and keys make many tallies of few routes
         sums: dict[tuple[str, ...], list[int]] = {}
         for (_, group), tally in rolled.items():
             place = group[2:]
@@ -102,33 +135,20 @@ class Counters:
                 if amount:
                     _raise(delta, (TOKENS, *route, name), amount)
 
-    def _observe_all(self, delta: dict[Series, int], fresh: set[Route], entries: Iterable[Entry]) -> None:
-        # a list for each place, not a series for each bucket: this is done for every request
-        overhead = _empty(OVERHEAD)
-        places: dict[tuple[str | None, ...], tuple[list[int], list[int]]] = {}
+    def _put(self, delta: dict[Series, int], fresh: set[Route], observed: Observed) -> None:
         by_labels: dict[Series, tuple[list[int], list[int]]] = {}
-        for entry in entries:
-            row = entry.request
-            place = (row.router, row.provider, row.model)
-            found = places.get(place)
-            if found is None:
-                labels = self._bounded(fresh, row.router or "", row.provider or "", row.model or "")[1:]
-                found = places[place] = by_labels.setdefault(labels, (_empty(DURATION), _empty(TTFT)))
-            duration, ttft = found
-            duration[bisect_left(_SECONDS_MS, row.duration_ms)] += 1
-            duration[-1] += round(row.duration_ms * 1000)
-            if row.ttft_ms is not None:
-                ttft[bisect_left(_SECONDS_MS, row.ttft_ms)] += 1
-                ttft[-1] += round(row.ttft_ms * 1000)
-            if row.overhead_ms is not None:
-                overhead[bisect_left(_OVERHEAD_MS, row.overhead_ms)] += 1
-                overhead[-1] += round(row.overhead_ms * 1000)
-            if row.status == "refused":
-                _raise(delta, (REFUSALS, row.error_code or ""), 1)
+        for (router, provider, model), (duration, ttft) in observed.routes.items():
+            labels = self._bounded(fresh, router or "", provider or "", model or "")[1:]
+            known = by_labels.get(labels)
+            by_labels[labels] = (
+                (duration, ttft) if known is None else (_both(known[0], duration), _both(known[1], ttft))
+            )
         for labels, (duration, ttft) in by_labels.items():
             _put(delta, (DURATION, *labels), duration)
             _put(delta, (TTFT, *labels), ttft)
-        _put(delta, (OVERHEAD,), overhead)
+        _put(delta, (OVERHEAD,), observed.overhead)
+        for code, count in observed.refusals.items():
+            delta[REFUSALS, code] = count
 
     def _bounded(self, fresh: set[Route], router: str, provider: str, model: str) -> Route:
         route = (router, provider, model)
@@ -147,6 +167,10 @@ def _raise(delta: dict[Series, int], series: Series, amount: int) -> None:
 def _empty(name: str) -> list[int]:
     """Return a histogram of nothing: a count for each bucket, one above the last bound, and the sum."""
     return [0] * (len(BOUNDS[name]) + 2)
+
+
+def _both(one: list[int], other: list[int]) -> list[int]:
+    return [count + more for count, more in zip(one, other, strict=True)]
 
 
 def _put(delta: dict[Series, int], series: Series, histogram: list[int]) -> None:

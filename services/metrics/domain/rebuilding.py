@@ -12,7 +12,7 @@ class Rebuilding:
     sequence: int = 0
     """The last message of the log that is in the new ledger."""
     end: int = 0
-    """The last message there was when it was looked at."""
+    """The last message that was in the ledger in use when it was looked at."""
     records: int = 0
     took_s: float | None = None
     error: str | None = None

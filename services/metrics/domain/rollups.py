@@ -100,8 +100,10 @@ class Tally(msgspec.Struct, gc=False):
         self.tried_shadow_cost += other.tried_shadow_cost
         self.unpriced_provider += other.unpriced_provider
         self.unpriced_model += other.unpriced_model
-        _merge(self.duration, other.duration)
-        _merge(self.ttft, other.ttft)
+        for bucket, count in other.duration.items():
+            self.duration[bucket] = self.duration.get(bucket, 0) + count
+        for bucket, count in other.ttft.items():
+            self.ttft[bucket] = self.ttft.get(bucket, 0) + count
 
 
 SUMS: Final = Tally.__struct_fields__[:-2]
@@ -111,40 +113,60 @@ Rolled = dict[tuple[int, Group], Tally]
 """By the beginning of the minute (Unix seconds) and the group."""
 
 
-def roll(entries: Iterable[Entry]) -> Rolled:
-    """Return what ``entries`` add, by minute and group."""
-    rolled: Rolled = {}
+def roll(entries: Iterable[Entry], rolled: Rolled) -> None:
+    """Add what ``entries`` add to ``rolled``, by minute and group."""
     for entry in entries:
         request = entry.request
         start = request.time_ms // 60_000 * MINUTE
         key_id, key_name, router = request.key_id or "", request.key_name or "", request.router or ""
-        provider, model, status = request.provider, request.model, request.status
-        place = (start, (key_id, key_name, router, provider or "", model or "", status))
+        status = request.status
+        place = (start, (key_id, key_name, router, request.provider or "", request.model or "", status))
         own = rolled.get(place)
-        if own is None:
-            own = rolled[place] = _first(request)
-        else:
-            _count(own, request)
-        if len(entry.attempts) == 1:
-            attempt = entry.attempts[0]
-            there = own
-            if attempt.model != model or attempt.provider != provider:
-                there = _tally(rolled, (start, (*place[1][:3], attempt.provider or "", attempt.model or "", status)))
-            _count_tried(there, attempt)
-            if attempt.cost is None:
-                there.unpriced_provider += 1
-                there.unpriced_model += 1
+        if not entry.attempts:
+            if own is None:
+                rolled[place] = _whole(request)
+            else:
+                _count(own, request)
+                _count_only(own, request)
             continue
+        if own is None:
+            own = rolled[place] = Tally()
+        _count(own, request)
         unpriced: set[str | None] = set()
         for attempt in entry.attempts:
-            there = _tally(rolled, (start, (*place[1][:3], attempt.provider or "", attempt.model or "", status)))
+            group = (key_id, key_name, router, attempt.provider or "", attempt.model or "", status)
+            there = _tally(rolled, (start, group))
             _count_tried(there, attempt)
             if attempt.cost is None:
                 # a provider's name holds no slash, a model's does
                 there.unpriced_provider += attempt.provider not in unpriced
                 there.unpriced_model += attempt.model not in unpriced
                 unpriced |= {attempt.provider, attempt.model}
-    return rolled
+
+
+def coarser(rolled: Rolled, resolution: int) -> Rolled:
+    """Return the sums of ``rolled`` over longer spans."""
+    sums: Rolled = {}
+    ours: set[tuple[int, Group]] = set()
+    for (start, group), tally in rolled.items():
+        place = (start - start % resolution, group)
+        known = sums.get(place)
+        if known is None:
+            # most that is alone stays alone, and is shared
+            sums[place] = tally
+        elif place in ours:
+            known.add(tally)
+        else:
+            sums[place] = sum_of(known, tally)
+            ours.add(place)
+    return sums
+
+
+def sum_of(one: Tally, other: Tally) -> Tally:
+    """Return a new tally of both."""
+    both = one.copy()
+    both.add(other)
+    return both
 
 
 def _tally(rolled: Rolled, place: tuple[int, Group]) -> Tally:
@@ -154,22 +176,36 @@ def _tally(rolled: Rolled, place: tuple[int, Group]) -> Tally:
     return found
 
 
-def _first(row: RequestRow) -> Tally:
-    # the same as counting it into nothing, in one step
-    ttft = row.ttft_ms
+def _whole(row: RequestRow) -> Tally:
+    # the same as counting the request and its only attempt into nothing, in one step
+    plain, cached, cache_write = row.input_tokens, row.cached_tokens, row.cache_write_tokens
+    output, reasoning, attempts = row.output_tokens, row.reasoning_tokens, row.attempts
+    cost, shadow_cost, unpriced, ttft = row.known_cost, row.shadow_cost, int(row.cost is None), row.ttft_ms
     return Tally(
         1,
-        row.attempts,
-        row.input_tokens,
-        row.cached_tokens,
-        row.cache_write_tokens,
-        row.output_tokens,
-        row.reasoning_tokens,
-        row.known_cost,
-        row.shadow_cost,
-        int(row.cost is None),
-        duration={bisect_left(BOUNDS_MS, row.duration_ms): 1},
-        ttft={} if ttft is None else {bisect_left(BOUNDS_MS, ttft): 1},
+        attempts,
+        plain,
+        cached,
+        cache_write,
+        output,
+        reasoning,
+        cost,
+        shadow_cost,
+        unpriced,
+        1,
+        1,
+        attempts,
+        plain,
+        cached,
+        cache_write,
+        output,
+        reasoning,
+        cost,
+        shadow_cost,
+        unpriced,
+        unpriced,
+        {bisect_left(BOUNDS_MS, row.duration_ms): 1},
+        {} if ttft is None else {bisect_left(BOUNDS_MS, ttft): 1},
     )
 
 
@@ -192,10 +228,27 @@ def _count(tally: Tally, row: RequestRow) -> None:
         tally.ttft[bucket] = tally.ttft.get(bucket, 0) + 1
 
 
+def _count_only(tally: Tally, row: RequestRow) -> None:
+    """Count the only attempt of a request, or that there was none, as the request tells it."""
+    tally.tried_provider += 1
+    tally.tried_model += 1
+    tally.tried += row.attempts
+    tally.tried_input += row.input_tokens
+    tally.tried_cached += row.cached_tokens
+    tally.tried_cache_write += row.cache_write_tokens
+    tally.tried_output += row.output_tokens
+    tally.tried_reasoning += row.reasoning_tokens
+    tally.tried_cost += row.known_cost
+    tally.tried_shadow_cost += row.shadow_cost
+    if row.cost is None:
+        tally.unpriced_provider += 1
+        tally.unpriced_model += 1
+
+
 def _count_tried(tally: Tally, row: AttemptRow) -> None:
     tally.tried_provider += row.first_of_provider
     tally.tried_model += row.first_of_model
-    tally.tried += row.position >= 0
+    tally.tried += 1
     tally.tried_input += row.input_tokens
     tally.tried_cached += row.cached_tokens
     tally.tried_cache_write += row.cache_write_tokens
@@ -203,11 +256,6 @@ def _count_tried(tally: Tally, row: AttemptRow) -> None:
     tally.tried_reasoning += row.reasoning_tokens
     tally.tried_cost += row.cost or 0
     tally.tried_shadow_cost += row.shadow_cost
-
-
-def _merge(counts: dict[int, int], others: Mapping[int, int]) -> None:
-    for bucket, count in others.items():
-        counts[bucket] = counts.get(bucket, 0) + count
 
 
 def percentile(counts: Mapping[int, int], share: float) -> float | None:

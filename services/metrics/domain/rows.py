@@ -4,9 +4,13 @@ They hold no cycles and come by the thousand, so the garbage collector is spared
 often over the heap of the whole process, cost as much as reading the records.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
+
+NOTHING_TRIED: Final = "none"
+"""In the place of an outcome, where there was no attempt."""
 
 
 class RequestRow(msgspec.Struct, frozen=True, gc=False):
@@ -47,13 +51,15 @@ class RequestRow(msgspec.Struct, frozen=True, gc=False):
     attempts: int
     client_request_id: str | None
     """The caller's own id for it, which may stand for several requests."""
+    outcome: str | None
+    """How its only attempt ended, of which this row says all the rest as well: it has no row of its own.
+
+    None: its attempts have rows.
+    """
 
 
 class AttemptRow(msgspec.Struct, frozen=True, gc=False):
-    """One attempt with what its request is filtered by: sums per provider and model are made from these.
-
-    A request without any attempt has one row at position -1, so that every request is somewhere in every grouping.
-    """
+    """One attempt, of several or unlike its request, with what its request is filtered by."""
 
     request_id: str
     day: str
@@ -89,6 +95,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     request: RequestRow
     attempts: tuple[AttemptRow, ...]
+    """Empty where the request's row tells of its only one, or that there was none."""
     line: bytes
     """Of the access log."""
     raw: bytes
@@ -98,19 +105,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def identity(self) -> tuple[str, str]:
         """What deduplication goes by."""
         return self.request.id, self.request.day
-
-
-@dataclass(slots=True)
-class Batch:
-    """What some messages, in order, say: entries once each, and which messages hold something unreadable."""
-
-    entries: dict[tuple[str, str], Entry] = field(default_factory=dict[tuple[str, str], Entry])
-    broken: dict[int, str] = field(default_factory=dict[int, str])
-    """Why, by stream sequence; what was readable of such a message is in ``entries`` all the same."""
-    origins: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    """The stream sequence that brought each entry."""
-    sequence: int = 0
-    """The last message of the batch."""
 
 
 @dataclass(frozen=True, slots=True)

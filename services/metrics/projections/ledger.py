@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from sys import intern
 from typing import Final, TypeVar
 
 import msgspec
 
-from services.metrics.domain.rows import AttemptRow, Batch, Entry, RequestRow
+from services.metrics.domain.batches import Adding, Batch
+from services.metrics.domain.rows import NOTHING_TRIED, AttemptRow, Entry, RequestRow
 from services.metrics.projections.access import access_line
 from shared.contracts.usage import Attempt, Tokens, UsageRecord, decode_record
 from shared.kernel.clock import parse_rfc3339
@@ -21,7 +23,11 @@ MAX_COST: Final = 9_000_000 * 10**12
 MAX_MS: Final = 1e12
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_ROUNDING_MS: Final = 0.002
+"""Three durations that were rounded to the microsecond, each on its own."""
 _NEWEST: Final = 1
+_ESCAPE: Final = b"\\"
+"""Few records hold one, and a single byte is found at once."""
 _NUL: Final = b"\\u0000"
 
 
@@ -40,7 +46,7 @@ _DECODER: Final = msgspec.json.Decoder(_Envelope)
 def fold(messages: Iterable[Recorded]) -> Batch:
     """Return what ``messages`` say. A record that comes twice is taken once; one that does not read marks its message
     as broken and takes nothing else with it."""
-    batch = Batch()
+    batch, adding = Batch(), Adding()
     for recorded in messages:
         batch.sequence = max(batch.sequence, recorded.sequence)
         try:
@@ -49,13 +55,25 @@ def fold(messages: Iterable[Recorded]) -> Batch:
             batch.broken[recorded.sequence] = str(error)
             continue
         wrong: list[str] = []
+        unlike: list[str] = []
+        fresh: list[Entry] = []
         for index, raw in enumerate(raws):
             try:
-                _take(batch, recorded.sequence, read_entry(bytes(raw)))
+                entry = read_entry(bytes(raw))
             except ContractBroken as error:
                 wrong.append(f"record {index}: {error}")
-        if wrong:
-            batch.broken[recorded.sequence] = _shortened("; ".join(wrong))
+                continue
+            known = batch.entries.setdefault(entry.identity, entry)
+            if known is entry:
+                batch.origins[entry.identity] = recorded.sequence
+                fresh.append(entry)
+            elif not same(known.raw, entry.raw):
+                # in the words, and in the place, of one that the ledger knows: which it is hangs on the batch alone
+                unlike.append(another(entry.request.id))
+        adding.take(fresh)
+        if wrong or unlike:
+            batch.broken[recorded.sequence] = _shortened("; ".join(wrong + unlike))
+    batch.added = adding.added()
     return batch
 
 
@@ -63,7 +81,8 @@ def read_entry(raw: bytes) -> Entry:
     """Return the rows and the line of one record; raises ContractBroken for what no ledger can hold."""
     record = decode_record(raw)
     day, time_ms = _moment(record.time)
-    _check(record)
+    outcome = _outcome(record)
+    _check(record, () if outcome is not None else record.attempts)
     known = record.cost
     if known is None:
         known = min(MAX_COST, sum(attempt.cost or 0 for attempt in record.attempts))
@@ -72,11 +91,11 @@ def read_entry(raw: bytes) -> Entry:
         record.id,
         day,
         time_ms,
-        record.key_id,
-        record.key_name,
-        record.router,
-        record.provider,
-        record.model,
+        _shared(record.key_id),
+        _shared(record.key_name),
+        _shared(record.router),
+        _shared(record.provider),
+        _shared(record.model),
         record.requested_model,
         record.endpoint,
         record.dialect,
@@ -98,13 +117,19 @@ def read_entry(raw: bytes) -> Entry:
         record.overhead_ms,
         len(record.attempts),
         record.client_request_id,
+        outcome,
     )
-    if _NUL in raw:
+    if _ESCAPE in raw and _NUL in raw:
         # a text column of PostgreSQL cannot hold it: the rows get a sign in its place, the record stays as it came
         request = _without_nul(request)
         attempts = tuple(_without_nul(row) for row in _attempts(record, request))
         return Entry(request, attempts, access_line(record), raw)
     return Entry(request, _attempts(record, request), access_line(record), raw)
+
+
+def _shared(name: str | None) -> str | None:
+    # one object for each name: what is grouped by it is then found at a glance, and a thousand rows hold it once
+    return name and intern(name)
 
 
 _Row = TypeVar("_Row", RequestRow, AttemptRow)
@@ -125,15 +150,6 @@ def _records(raw: bytes) -> list[msgspec.Raw]:
     return envelope.records
 
 
-def _take(batch: Batch, sequence: int, entry: Entry) -> None:
-    identity = entry.identity
-    known = batch.entries.setdefault(identity, entry)
-    if known is entry:
-        batch.origins[identity] = sequence
-    elif not same(known.raw, entry.raw):
-        raise ContractBroken(another(entry.request.id))
-
-
 def same(one: bytes, other: bytes) -> bool:
     """Whether two records with one id say the same."""
     return one == other or msgspec.json.decode(one) == msgspec.json.decode(other)
@@ -144,22 +160,31 @@ def another(request_id: str) -> str:
     return f"request {request_id} has another record already"
 
 
-def _attempts(record: UsageRecord, request: RequestRow) -> tuple[AttemptRow, ...]:
+def _outcome(record: UsageRecord) -> str | None:
+    """Return how the only attempt ended, where the request says all the rest of it; None: attempts need rows."""
     if not record.attempts:
-        nowhere = Attempt(
-            id="",
-            provider_id="",
-            provider="",
-            model="",
-            outcome="none",
-            started_at="",
-            duration_ms=0.0,
-            tokens=record.tokens,
-            cost=record.cost,
-            shadow_cost=record.shadow_cost,
-        )
-        row = _attempt(request, -1, nowhere, 1, 1)
-        return (msgspec.structs.replace(row, provider=record.provider, model=record.model),)
+        return NOTHING_TRIED
+    attempt, *others = record.attempts
+    overhead_ms = record.overhead_ms
+    if (
+        others
+        or attempt.provider != record.provider
+        or attempt.model != record.model
+        or attempt.tokens != record.tokens
+        or attempt.cost != record.cost
+        or attempt.shadow_cost != record.shadow_cost
+        or attempt.http_status != record.http_status
+        or attempt.error_code != record.error_code
+        or overhead_ms is None
+        or abs(record.duration_ms - overhead_ms - attempt.duration_ms) > _ROUNDING_MS
+    ):
+        return None
+    return attempt.outcome
+
+
+def _attempts(record: UsageRecord, request: RequestRow) -> tuple[AttemptRow, ...]:
+    if request.outcome is not None:
+        return ()
     if len(record.attempts) == 1:
         return (_attempt(request, 0, record.attempts[0], 1, 1),)
     providers: set[str] = set()
@@ -230,7 +255,7 @@ def _any_moment(text: str) -> tuple[str, int]:
     return moment.date().isoformat(), (moment - _EPOCH) // _MILLISECOND
 
 
-def _check(record: UsageRecord) -> None:
+def _check(record: UsageRecord, attempts: Iterable[Attempt]) -> None:
     """Refuse what a column, a sum or a counter cannot hold: it would take its whole batch down, again and again."""
     if not record.id:
         raise ContractBroken("a record without an id")
@@ -238,7 +263,7 @@ def _check(record: UsageRecord) -> None:
     for milliseconds in (record.ttft_ms, record.overhead_ms):
         if milliseconds is not None and not 0 <= milliseconds <= MAX_MS:
             raise ContractBroken(f"a duration of {milliseconds} ms")
-    for attempt in record.attempts:
+    for attempt in attempts:
         _check_amounts(attempt.tokens, attempt.cost, attempt.shadow_cost, attempt.duration_ms)
         _check_status(attempt.http_status)
     _check_status(record.http_status)

@@ -48,12 +48,12 @@ def test_the_migrations_make_the_tables_that_the_code_uses(database):
 
 async def test_days_have_a_partition_before_they_come_and_others_get_one_by_need(rig, kept):
     async with rig.running() as client:
-        tables = ("attempts", "records", "requests")
+        tables = ("attempt_rows", "records", "requests")
         assert {f"{table}_{day}" for table in tables for day in (20260301, 20260302, 20260303)} <= parts(kept)
         await rig.publish(usage_record(1), usage_record(2, time="2025-01-25T01:02:03Z"), usage_record(86_400 * 40))
         await rig.projected(client)
     assert kept.rows("SELECT count(*) FROM requests_20250125") == [(1,)]
-    assert kept.rows("SELECT count(*) FROM attempts_20260410") == [(1,)]
+    assert kept.rows("SELECT count(*) FROM records_20260410") == [(1,)]
     assert kept.rows("SELECT count(*) FROM requests") == [(3,)]
 
 

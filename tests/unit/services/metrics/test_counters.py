@@ -6,17 +6,17 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.metrics.api.prometheus import Prometheus
-from services.metrics.domain.counters import Counters
-from services.metrics.domain.rollups import Rolled, roll
-from services.metrics.domain.rows import Entry
+from services.metrics.domain.batches import add_up
+from services.metrics.domain.counters import Counters, Observed
+from services.metrics.domain.rollups import Rolled
 from services.metrics.projections.ledger import read_entry
 from shared.contracts.usage import UsageRecord, encode_record
 from shared.testing.usage import attempt, usage_record
 
 
-def rolled(*records: UsageRecord) -> tuple[list[Entry], Rolled]:
-    entries = [read_entry(encode_record(record)) for record in records]
-    return entries, roll(entries)
+def seen(*records: UsageRecord) -> tuple[Rolled, Observed]:
+    added = add_up(read_entry(encode_record(record)) for record in records)
+    return added.days, added.observed
 
 
 ORDER = ("router", "provider", "model", "status", "class", "code", "le")
@@ -36,7 +36,7 @@ def samples(counters: Counters, lag: int | None = 0) -> dict[tuple[str, ...], fl
 
 def counted(*records: UsageRecord) -> Counters:
     counters = Counters()
-    counters.add(counters.tally(*rolled(*records)))
+    counters.add(counters.tally(*seen(*records)))
     return counters
 
 
@@ -91,7 +91,7 @@ def test_label_sets_are_bounded_and_the_rest_is_counted_together():
     counters = Counters(max_label_sets=2)
     records = [usage_record(number, attempt(f"p/{number}")) for number in range(1, 6)]
     for record in records:
-        counters.add(counters.tally(*rolled(record)))
+        counters.add(counters.tally(*seen(record)))
     requests = {key: value for key, value in samples(counters).items() if key[0] == "localrouter_requests_total"}
     assert len(requests) == 3
     assert requests["localrouter_requests_total", "other", "other", "other", "succeeded"] == 3
@@ -100,17 +100,17 @@ def test_label_sets_are_bounded_and_the_rest_is_counted_together():
 def test_label_sets_stay_the_same_when_counting_goes_on_after_a_restart():
     records = [usage_record(number, attempt(f"p/{number}")) for number in range(1, 6)]
     at_once = Counters(max_label_sets=3)
-    at_once.add(at_once.tally(*rolled(*records)))
+    at_once.add(at_once.tally(*seen(*records)))
     restarted = Counters(max_label_sets=3)
     for record in records:
         restarted = Counters(restarted.counts, max_label_sets=3)
-        restarted.add(restarted.tally(*rolled(record)))
+        restarted.add(restarted.tally(*seen(record)))
     assert restarted.counts == at_once.counts
 
 
 def test_nothing_is_counted_until_it_is_added():
     counters = Counters()
-    counters.tally(*rolled(usage_record()))
+    counters.tally(*seen(usage_record()))
     assert counters.counts == {}
 
 

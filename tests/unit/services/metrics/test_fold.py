@@ -41,10 +41,39 @@ def test_every_attempt_keeps_its_own_tokens_and_counts_once_per_provider_and_mod
     assert [row.input_tokens for row in rows] == [10, 10, 10, 10]
 
 
-def test_a_request_without_an_attempt_still_has_a_row_to_be_grouped_by():
+def test_a_request_without_an_attempt_tells_that_there_was_none():
     refused = usage_record(status="refused", attempts=(), provider=None, model=None, tokens=Tokens(), cost=0)
-    (row,) = read_entry(encode_record(refused)).attempts
-    assert (row.position, row.provider, row.outcome, row.first_of_provider) == (-1, None, "none", 1)
+    entry = read_entry(encode_record(refused))
+    assert (entry.request.outcome, entry.request.attempts, entry.attempts) == ("none", 0, ())
+
+
+def test_an_only_attempt_needs_no_row_where_its_request_says_the_same():
+    entry = read_entry(encode_record(usage_record(1, attempt("a/x"))))
+    assert (entry.request.outcome, entry.attempts) == ("succeeded", ())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"provider": "other"},
+        {"model": "other/x"},
+        {"tokens": Tokens(input=11, output=5, source="provider")},
+        {"cost": None},
+        {"shadow_cost": 1},
+        {"http_status": 502},
+        {"error_code": "overloaded"},
+        {"duration_ms": 300.0},
+    ],
+)
+def test_an_only_attempt_that_says_something_else_has_a_row(changes: dict[str, object]):
+    told = attempt("a/x")
+    unlike = msgspec.structs.replace(told, **changes)
+    entry = read_entry(encode_record(msgspec.structs.replace(usage_record(1, told), attempts=(unlike,))))
+    assert entry.request.outcome is None
+    (row,) = entry.attempts
+    for name in changes.keys() - {"tokens"}:
+        assert getattr(row, name) == changes[name]
+    assert row.input_tokens == unlike.tokens.input
 
 
 def test_what_is_known_of_a_partly_unpriced_request_is_kept():
