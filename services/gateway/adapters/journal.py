@@ -234,9 +234,13 @@ class Journal:
         """Bring what was written to the disk (blocks: run it in a thread)."""
         if self._dirty:
             self._dirty = False  # first: what is written meanwhile is for the next time
+            descriptor = self._fd
             try:
-                os.fsync(self._fd)
+                os.fsync(descriptor)
             except OSError:
+                if descriptor != self._fd:
+                    # the next segment was begun meanwhile, and this one brought to the disk before that
+                    return
                 self._dirty = True
                 raise
 

@@ -1,6 +1,7 @@
 """The usage journal: what a killed process leaves behind is all there again, once."""
 
 import contextlib
+import os
 import resource
 import uuid
 from collections.abc import Iterator
@@ -229,3 +230,26 @@ def test_a_journal_that_cannot_be_written_at_the_start_is_refused_and_let_go(tmp
     with no_room_after(0), pytest.raises(StartRefused, match="cannot be written"):
         Journal(tmp_path, cut)
     Journal(tmp_path, cut).close()
+
+
+def test_a_segment_that_is_left_while_it_is_brought_to_the_disk_is_there_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 100)
+    journal = Journal(tmp_path, cut)
+    journal.closed(A, b"a")
+    synced = []
+
+    def late(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) == 1:
+            # what the event loop does before this thread comes to it
+            journal.closed(B, b"b" * 200)
+        os.fstat(descriptor)
+
+    monkeypatch.setattr(module.os, "fsync", late)
+    journal.sync()
+    assert len(synced) == 2
+    assert journal.position == (2, 0)
+    journal = reopened(journal)
+    assert records(journal) == [b"a", b"b" * 200]
