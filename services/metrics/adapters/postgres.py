@@ -1,5 +1,6 @@
 """The ledger in a database of a PostgreSQL server: a schema of its own, rows in partitions by day, written by COPY."""
 
+import contextlib
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -136,9 +137,10 @@ class PostgresDatabase:
 
     def make_schema(self) -> None:
         """Make the schema that the tables will be in, where it is missing."""
-        with self._connect() as connection:
-            statement = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}")
-            connection.execute(statement.format(sql.Identifier(self._where.schema)))
+        statement = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self._where.schema))
+        # of two that make it at once, one is told that it breaks the uniqueness of names: the other has made it
+        with self._connect() as connection, contextlib.suppress(psycopg.errors.UniqueViolation):
+            connection.execute(statement)
 
     def hold(self, connection: Connection) -> None:
         """Take the lock of the one writer, which ends with the connection; raises LedgerUnavailable."""
