@@ -44,7 +44,8 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One stored message. ``event`` is None and ``broken`` says why where the bytes do not read."""
+    """One stored message. ``event`` is None and ``broken`` says why where the bytes do not read; those of ``LR_USAGE``
+    are envelopes of records, not events, and have neither."""
 
     stream: str
     subject: str

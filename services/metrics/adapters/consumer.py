@@ -80,6 +80,7 @@ class Consumer:
         self._task: asyncio.Task[None] | None = None
         self._problem: str | None = "the ledger is not open yet"
         self._refused = False
+        # whose turn at the interpreter it is: set while the ledger's thread leaves it to the folding one
         self._turn = asyncio.Event()
         self._turn.set()
         self._checkpoint = Checkpoint("", 0)

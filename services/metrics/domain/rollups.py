@@ -126,8 +126,7 @@ def roll(entries: Iterable[Entry], rolled: Rolled) -> None:
             if own is None:
                 rolled[place] = _whole(request)
             else:
-                _count(own, request)
-                _count_only(own, request)
+                own.add(_whole(request))
             continue
         if own is None:
             own = rolled[place] = Tally()
@@ -177,7 +176,7 @@ def _tally(rolled: Rolled, place: tuple[int, Group]) -> Tally:
 
 
 def _whole(row: RequestRow) -> Tally:
-    # the same as counting the request and its only attempt into nothing, in one step
+    """Return a request with its only attempt, or with none, which its own row tells all of."""
     plain, cached, cache_write = row.input_tokens, row.cached_tokens, row.cache_write_tokens
     output, reasoning, attempts = row.output_tokens, row.reasoning_tokens, row.attempts
     cost, shadow_cost, unpriced, ttft = row.known_cost, row.shadow_cost, int(row.cost is None), row.ttft_ms
@@ -226,23 +225,6 @@ def _count(tally: Tally, row: RequestRow) -> None:
     if row.ttft_ms is not None:
         bucket = bisect_left(BOUNDS_MS, row.ttft_ms)
         tally.ttft[bucket] = tally.ttft.get(bucket, 0) + 1
-
-
-def _count_only(tally: Tally, row: RequestRow) -> None:
-    """Count the only attempt of a request, or that there was none, as the request tells it."""
-    tally.tried_provider += 1
-    tally.tried_model += 1
-    tally.tried += row.attempts
-    tally.tried_input += row.input_tokens
-    tally.tried_cached += row.cached_tokens
-    tally.tried_cache_write += row.cache_write_tokens
-    tally.tried_output += row.output_tokens
-    tally.tried_reasoning += row.reasoning_tokens
-    tally.tried_cost += row.known_cost
-    tally.tried_shadow_cost += row.shadow_cost
-    if row.cost is None:
-        tally.unpriced_provider += 1
-        tally.unpriced_model += 1
 
 
 def _count_tried(tally: Tally, row: AttemptRow) -> None:

@@ -175,6 +175,7 @@ def _outcome(record: UsageRecord) -> str | None:
         or attempt.shadow_cost != record.shadow_cost
         or attempt.http_status != record.http_status
         or attempt.error_code != record.error_code
+        or attempt.duration_ms < 0
         or overhead_ms is None
         or abs(record.duration_ms - overhead_ms - attempt.duration_ms) > _ROUNDING_MS
     ):

@@ -120,6 +120,7 @@ def test_a_message_that_does_not_read_is_broken_and_the_others_are_taken(raw: by
         {"ttft_ms": 1e300},
         {"http_status": 10**30},
         {"attempts": (attempt(cost=10**20),)},
+        {"attempts": (attempt(duration_ms=-4.0),), "duration_ms": 1.0, "overhead_ms": 5.0},
     ],
 )
 def test_one_impossible_record_breaks_its_message_but_takes_no_other_record_with_it(changes: dict[str, object]):
